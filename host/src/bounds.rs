@@ -1,0 +1,82 @@
+//! Every bound of the program, with its default, in one place.
+//!
+//! Guests, children and clients are not trusted with the size of anything; where a limit is hit, the place that
+//! hits it says so with the name used here.
+
+use std::time::Duration;
+
+/// Longest process name, in bytes.
+pub const PROCESS_NAME_MAX: usize = 64;
+
+// ---- spool (written by the shim, one per run) ----
+
+/// Size at which the shim closes a spool file and opens the next, in bytes.
+pub const SPOOL_FILE_BYTES: u64 = 16 << 20;
+/// Bytes of output that may wait on disk for the daemon, per run; beyond it the oldest file is dropped and counted.
+pub const SPOOL_MAX_BYTES: u64 = 1 << 30;
+/// Free space the shim leaves on the spool's file system, in bytes; below it output is dropped and counted.
+pub const SPOOL_MIN_FREE_BYTES: u64 = 128 << 20;
+/// Most bytes of one spool frame's payload.
+pub const SPOOL_FRAME_BYTES: usize = 64 << 10;
+/// Bytes of input that may wait in a shim for a child that does not read.
+pub const STDIN_PENDING_BYTES: usize = 64 << 10;
+/// How long a shim goes on reading output after the child's tree is gone, for pipes held by processes that left it.
+pub const DRAIN_GRACE: Duration = Duration::from_millis(200);
+
+// ---- pipeline ----
+
+/// Longest line, in bytes; a longer one is stored in pieces marked as partial.
+pub const LINE_BYTES: usize = 1 << 20;
+/// How long an unfinished line (a prompt) waits for its end before it is stored as partial.
+pub const PARTIAL_LINE_WAIT: Duration = Duration::from_millis(300);
+/// Most bytes of spool taken in one step for one run, so that a flood cannot starve its neighbours.
+pub const INGEST_STEP_BYTES: usize = 1 << 20;
+/// Most lines given to a plugin in one call.
+pub const BATCH_LINES: usize = 4096;
+
+// ---- store ----
+
+/// Size at which a segment file is closed, in bytes.
+pub const SEGMENT_BYTES: u64 = 64 << 20;
+/// Most bytes of all segments of a project; the oldest are deleted beyond it.
+pub const LOG_BYTES: u64 = 4 << 30;
+/// Most lines one query returns.
+pub const QUERY_LINES: usize = 100_000;
+
+// ---- plugins ----
+
+/// Largest plugin file, in bytes.
+pub const PLUGIN_FILE_BYTES: u64 = 32 << 20;
+/// Linear memory of one plugin instance, all its memories together, in bytes.
+pub const PLUGIN_MEMORY_BYTES: usize = 64 << 20;
+/// Elements of one plugin instance's tables, all together.
+pub const PLUGIN_TABLE_ELEMENTS: usize = 100_000;
+/// Core instances, tables and memories a component may have.
+pub const PLUGIN_INSTANCES: usize = 64;
+/// Live resource handles of one plugin instance; each run's session is one.
+pub const PLUGIN_HANDLES: usize = 4096;
+/// Bytes a plugin may hand to the host in one call.
+pub const PLUGIN_HOSTCALL_BYTES: usize = 8 << 20;
+/// Time for one call into a plugin; a batch takes about a millisecond.
+pub const PLUGIN_CALL: Duration = Duration::from_millis(500);
+/// Time for a plugin's start functions and for opening a session, which may compile patterns.
+pub const PLUGIN_OPEN: Duration = Duration::from_secs(5);
+/// Resolution of plugin time limits.
+pub const PLUGIN_TICK: Duration = Duration::from_millis(10);
+/// Facts taken from one batch.
+pub const PLUGIN_NOTES: usize = 1024;
+/// Wasm stack of a plugin, in bytes.
+pub const PLUGIN_STACK_BYTES: usize = 512 << 10;
+/// Log lines taken from one plugin in a second.
+pub const PLUGIN_LOG_LINES: u32 = 50;
+/// Longest log line taken from a plugin, in bytes.
+pub const PLUGIN_LOG_BYTES: usize = 2048;
+
+// ---- surfaces ----
+
+/// Longest request line on the daemon's socket, in bytes.
+pub const REQUEST_BYTES: usize = 4 << 20;
+/// Estimated tokens of one MCP reply's text.
+pub const REPLY_TOKENS: usize = 4000;
+/// Longest wait in one MCP call.
+pub const MCP_WAIT: Duration = Duration::from_secs(50);
