@@ -7,3 +7,11 @@
 // L1 words
 pub mod bounds;
 pub mod model;
+
+// The shim: a program of its own that shares only the words above with the rest
+pub mod shim;
+
+// L3 work
+pub mod pipeline {
+    pub mod lines;
+}
