@@ -63,7 +63,7 @@ struct ReadFile {
     at: u64,
     /// The counts of the end frame, once it is read.
     ended: Option<Count>,
-    /// The end is torn, and a later file was seen.
+    /// There is no end frame, and a later file was seen.
     given_up: bool,
 }
 
@@ -75,10 +75,8 @@ enum Found {
 
 enum Step {
     Frame(FrameHeader, Range<usize>),
-    /// No more whole frame is there now; `torn` says whether the beginning of one is.
-    Dry {
-        torn: bool,
-    },
+    /// No more whole frame is there now.
+    Dry,
 }
 
 impl SpoolReader {
@@ -144,7 +142,7 @@ impl SpoolReader {
         loop {
             let found = match self.step()? {
                 Step::Frame(header, part) => self.judge(header, part),
-                Step::Dry { torn } => match self.after_dry(torn)? {
+                Step::Dry => match self.after_dry()? {
                     AfterDry::Wait => return Ok(None),
                     AfterDry::ReadAgain => None,
                     AfterDry::GoOn => match self.next_file()? {
@@ -161,7 +159,7 @@ impl SpoolReader {
 
     /// Takes the next whole frame, reading on if need be.
     fn step(&mut self) -> io::Result<Step> {
-        let Some(file) = &mut self.file else { return Ok(Step::Dry { torn: false }) };
+        let Some(file) = &mut self.file else { return Ok(Step::Dry) };
         let mut refilled = false;
         loop {
             let window = &self.buffer[self.window.clone()];
@@ -176,7 +174,7 @@ impl SpoolReader {
                 }
             }
             if refilled || file.ended.is_some() {
-                return Ok(Step::Dry { torn: !window.is_empty() });
+                return Ok(Step::Dry);
             }
             // Always from the frame's first byte: the writer may have cut off a torn frame and written another.
             self.window = 0..read_full(&file.file, &mut self.buffer, file.at)?;
@@ -221,13 +219,14 @@ impl SpoolReader {
     }
 
     /// Decides what to do when there is no whole frame: a file is over when it has its end frame, or when it has a
-    /// torn end and a successor. A torn end is read once more after the successor was seen.
-    fn after_dry(&mut self, torn: bool) -> io::Result<AfterDry> {
+    /// successor all the same, because the writer could not go on in it. Then it is read once more after the
+    /// successor was seen.
+    fn after_dry(&mut self) -> io::Result<AfterDry> {
         let Some(file) = &mut self.file else { return Ok(AfterDry::GoOn) };
-        if file.ended.is_some() || (torn && file.given_up) {
+        if file.ended.is_some() || file.given_up {
             return Ok(AfterDry::GoOn);
         }
-        if torn && spool_indices(&self.run_dir)?.last().is_some_and(|last| *last > file.header.index) {
+        if spool_indices(&self.run_dir)?.last().is_some_and(|last| *last > file.header.index) {
             file.given_up = true;
             return Ok(AfterDry::ReadAgain);
         }
@@ -261,7 +260,8 @@ impl SpoolReader {
     fn missing_before(&self, next: &FileHeader) -> Count {
         match &self.file {
             Some(ReadFile { ended: Some(ended), .. }) => next.told.minus(*ended),
-            // After a torn end the writer tells of what it could not write in the next file.
+            // A writer that could not go on in a file tells of what it could not write
+            // in the next.
             Some(file) if file.header.index + 1 == next.index => Count::default(),
             Some(file) => estimate(file.position(), next),
             None => estimate(self.taken.low(), next),
