@@ -6,4 +6,5 @@
 
 // L1 words
 pub mod bounds;
+pub mod config;
 pub mod model;
