@@ -24,7 +24,7 @@ use crate::config::{Command, ConfigError, ProcessConfig, Project, RestartPolicy,
 use crate::model::ProcessName;
 use crate::pipeline::{Fact, OnFact, Pipeline, Source};
 use crate::plugins::{self, Origin, PluginEngine, PluginSettings, REGEX_CLASSIFIER_NAME, Registry};
-use crate::store::{Catalogue, CatalogueError, Store, StoreError};
+use crate::store::{Catalogue, CatalogueError, Recovery, Store, StoreError};
 use crate::supervisor::{
     Context, Handle, OpenRun, Past, RunEvent, ShimProgram, Sign, look_back, supervise,
 };
@@ -101,10 +101,7 @@ impl Daemon {
 
         let (store, recovery) = Store::open(&paths.log_dir())?;
         let store = Arc::new(store);
-        for remark in recovery.remarks() {
-            warn!(remark, "the log was not as it was left");
-            warnings.lock().unwrap_or_else(|poison| poison.into_inner()).push(remark);
-        }
+        warnings.lock().unwrap_or_else(|poison| poison.into_inner()).extend(remarks(&recovery));
         let catalogue = Arc::new(Catalogue::open(&paths.catalogue())?);
 
         let (events, events_rx) = mpsc::unbounded_channel();
@@ -138,6 +135,22 @@ impl Daemon {
         });
         Ok(Self { api, shutdown: shutdown_rx, store, _lock: lock })
     }
+}
+
+/// Tells what opening the log came upon that a user should know.
+fn remarks(recovery: &Recovery) -> Option<String> {
+    if recovery.torn_bytes > 0 {
+        info!(bytes = recovery.torn_bytes, "an unfinished batch was cut from the log; it is taken in again");
+    }
+    let first = recovery.damage.first()?;
+    let (places, bytes) = (recovery.damaged_places, recovery.damaged_bytes);
+    let file = first.file.display();
+    let remark = format!(
+        "the log is damaged in {places} places ({bytes} bytes), the first in {file} at byte {}; \
+         the lines in them are lost, all others are not", first.offset
+    );
+    warn!(remark, "damaged log");
+    Some(remark)
 }
 
 /// Makes a driver for each process of the configuration, and for what runs though the configuration has lost it.

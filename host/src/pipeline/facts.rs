@@ -47,12 +47,12 @@ fn clean(text: &str) -> String {
 
 /// The facts of the last runs.
 #[derive(Default)]
-pub(super) struct Facts {
+pub(crate) struct Facts {
     runs: Mutex<(HashMap<RunId, VecDeque<Fact>>, VecDeque<RunId>)>,
 }
 
 impl Facts {
-    pub(super) fn add(&self, fact: Fact) {
+    pub(crate) fn add(&self, fact: Fact) {
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         let (facts, order) = &mut *runs;
         if !facts.contains_key(&fact.run) {
@@ -70,7 +70,7 @@ impl Facts {
         of_run.push_back(fact);
     }
 
-    pub(super) fn of(&self, run: RunId) -> Vec<Fact> {
+    pub(crate) fn of(&self, run: RunId) -> Vec<Fact> {
         let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         runs.0.get(&run).map(|facts| facts.iter().cloned().collect()).unwrap_or_default()
     }

@@ -59,10 +59,7 @@ fn config() -> Config {
         .concurrency_support(false)
         // Less for a hostile file to reach. A component needs none of these to read lines.
         .wasm_relaxed_simd(false)
-        .wasm_memory64(false)
-        .wasm_component_model_async(false)
-        // Guests are small and compiled once; one at a time leaves the second core to the user's build.
-        .parallel_compilation(false);
+        .wasm_memory64(false);
     config
 }
 

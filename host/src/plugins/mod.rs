@@ -15,6 +15,7 @@
 //!
 //! Calls are synchronous and happen on the pipeline's own threads, never on the async runtime.
 
+pub mod author;
 mod bindings;
 mod cache;
 mod chain;
@@ -23,12 +24,14 @@ mod inspect;
 mod instance;
 mod limits;
 mod registry;
+mod samples;
 
 pub use chain::{Chain, ChainVerdicts, Note, Packed, Subject};
 pub use engine::PluginEngine;
 pub use inspect::{Refusal, inspect};
 pub use instance::{CallError, Info, Instance, Sample, SessionId};
 pub use registry::{Origin, Plugin, PluginSettings, PluginStatus, Registry, Source};
+pub use samples::{Mismatch, SampleReport, run_samples};
 
 /// The default classifier, embedded so that an installed binary needs no other file.
 pub const REGEX_CLASSIFIER: &[u8] = include_bytes!("../../../plugins/prebuilt/regex-classifier.wasm");

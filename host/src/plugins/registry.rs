@@ -177,6 +177,20 @@ impl Registry {
         registry
     }
 
+    /// Loads one component from memory, for checks of a file that is not installed.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn load_one(engine: &PluginEngine, cache_dir: &Path, bytes: &[u8]) -> Result<Plugin, Refusal> {
+        let loader = Loader {
+            engine,
+            cache: CompileCache::open(cache_dir),
+            settings: &BTreeMap::new(),
+            registry: Self { plugins: Vec::new(), refused: Vec::new() },
+        };
+        loader.prepare(Origin::Project, None, "plugin", bytes, &hex(&Sha256::digest(bytes)))
+    }
+
     /// Returns the classifiers in the order they are asked, those turned off left out.
     pub fn classifiers(&self) -> impl Iterator<Item = &Arc<Plugin>> {
         self.plugins.iter().filter(|plugin| plugin.settings.enabled)
