@@ -6,5 +6,7 @@
 
 // L1 words
 pub mod bounds;
-pub mod config;
 pub mod model;
+
+// Reads with the words above.
+pub mod config;
