@@ -7,6 +7,4 @@
 // L1 words
 pub mod bounds;
 pub mod model;
-
-// Reads with the words above.
 pub mod config;

@@ -97,7 +97,7 @@ pub(super) struct RestartTable {
     /// Restarts within `window` after which it is left alone as failed. Default: 5.
     #[schemars(with = "u32", extend("default" = 5))]
     pub max: Option<u32>,
-    /// Default: `"60s"`.
+    /// The stretch of time in which `max` counts. Default: `"60s"`.
     #[schemars(with = "String", extend("default" = "60s"))]
     pub window: Option<Spanned<String>>,
 }
