@@ -7,4 +7,6 @@
 // L1 words
 pub mod bounds;
 pub mod model;
+
+// L1 configuration, in these words
 pub mod config;
