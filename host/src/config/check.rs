@@ -10,12 +10,12 @@ use toml::Spanned;
 
 use super::command::{Command, CommandError};
 use super::depends;
-use super::error::Problem;
+use super::error::{ConfigError, Problem};
 use super::file::{
     ConfigFile, EnvValue, PluginTable, ProcessTable, ReadyTable, RestartTable, RestartValue, StopTable,
     StringOrList, TcpValue,
 };
-use super::patterns::regex_text;
+use super::patterns::text_regex;
 use super::recover::Recovered;
 use super::source::{Source, shown};
 use super::suggest;
@@ -52,6 +52,10 @@ pub(super) fn project(
     processes.sort_by_key(|(name, _)| name.span().start);
     let mut dependencies = Vec::new();
     for (key, mut table) in processes {
+        // Each problem of a large file costs a search through it; nobody reads more than are listed.
+        if checker.problems.len() > ConfigError::LISTED {
+            break;
+        }
         let Some(name) = checker.name(&key) else { continue };
         let depends_on = std::mem::take(&mut table.depends_on);
         let may_lack_command = read.is_damaged(&["process", key.get_ref()]);
@@ -259,7 +263,7 @@ impl Checker<'_, '_> {
             self.report(span, message, Some("keep the one that comes last when it starts"));
         }
         let log =
-            table.log.and_then(|text| regex_text(self.source, text, self.problems)).map(ReadyCheck::Log);
+            table.log.and_then(|text| text_regex(self.source, text, self.problems)).map(ReadyCheck::Log);
         let tcp = table.tcp.and_then(|value| self.tcp(value)).map(ReadyCheck::Tcp);
         let http = table.http.and_then(|text| self.http(&text)).map(ReadyCheck::Http);
         let timeout = table.timeout.and_then(|text| self.duration(&text));

@@ -1,17 +1,20 @@
 //! Owns `depends_on`: that every dependency exists, can be met, and that there are no cycles.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
 
 use toml::Spanned;
 
 use super::check::unknown_word;
-use super::error::Problem;
+use super::error::{ConfigError, Problem};
 use super::file::DependsOnValue;
 use super::source::{Source, shown};
 use super::suggest;
 use super::types::{Condition, DependsOn, Project, RestartWhen};
 use crate::model::ProcessName;
+
+/// Most names that a mistyped one is compared with.
+const SUGGESTED_FROM: usize = 1000;
 
 /// A dependency with its place in the text.
 struct Edge {
@@ -31,9 +34,14 @@ pub(super) fn check(
     problems: &mut Vec<Problem>,
 ) {
     let mut graph = BTreeMap::new();
+    let known: HashSet<&str> = written.iter().map(String::as_str).collect();
     let order: Vec<ProcessName> = dependencies.iter().map(|(name, _)| name.clone()).collect();
     for (name, value) in dependencies {
-        let edges = edges(source, &name, value, written, problems);
+        // Each problem of a large file costs a search through it; nobody reads more than are listed.
+        if problems.len() > ConfigError::LISTED {
+            return;
+        }
+        let edges = edges(source, &name, value, &known, problems);
         graph.insert(name, edges);
     }
     problems.extend(cycles(source, &order, &graph));
@@ -60,7 +68,7 @@ fn edges(
     source: Source<'_>,
     from: &ProcessName,
     value: DependsOnValue,
-    written: &[String],
+    written: &HashSet<&str>,
     problems: &mut Vec<Problem>,
 ) -> Vec<Edge> {
     let mut pairs: Vec<(Spanned<String>, Option<Spanned<String>>)> = match value {
@@ -81,7 +89,7 @@ fn edges(
                 known.map(|(_, condition)| *condition)
             }
         };
-        if !written.contains(name.get_ref()) {
+        if !written.contains(name.get_ref().as_str()) {
             problems.push(unknown_dependency(source, from, &name, written));
             continue;
         }
@@ -100,9 +108,10 @@ fn unknown_dependency(
     source: Source<'_>,
     from: &ProcessName,
     name: &Spanned<String>,
-    written: &[String],
+    written: &HashSet<&str>,
 ) -> Problem {
-    let others = written.iter().map(String::as_str).filter(|other| *other != from.as_str());
+    let others: BTreeSet<&str> = written.iter().copied().filter(|other| *other != from.as_str()).collect();
+    let others = others.iter().copied().take(SUGGESTED_FROM);
     let hint = suggest::did_you_mean(name.get_ref(), others.clone()).unwrap_or_else(|| {
         let some: Vec<String> = others.take(10).map(shown).collect();
         match some.as_slice() {
@@ -133,6 +142,9 @@ fn cycles(
     let mut problems = Vec::new();
     let mut visits: BTreeMap<&ProcessName, Visit> = BTreeMap::new();
     for start in order {
+        if problems.len() > ConfigError::LISTED {
+            break;
+        }
         if visits.contains_key(start) {
             continue;
         }
@@ -147,6 +159,7 @@ fn cycles(
             *next += 1;
             match visits.get(&edge.to) {
                 Some(Visit::Done) => {}
+                Some(Visit::Open) if problems.len() > ConfigError::LISTED => {}
                 Some(Visit::Open) => problems.push(cycle(source, &stack, edge)),
                 None => {
                     visits.insert(&edge.to, Visit::Open);

@@ -3,14 +3,20 @@
 //! The doc comments here are the reference: the JSON schema for editors is made from them. Nothing is checked here
 //! beyond shape; `check` turns these types into those of `types`. Every value keeps its place for messages.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use toml::Spanned;
+
+/// Words that `check` and `patterns` read themselves, to suggest the nearest; here they are for the schema.
+const RESTART_WORDS: [&str; 3] = ["on-failure", "always", "never"];
+const CONDITION_WORDS: [&str; 3] = ["started", "ready", "exited-ok"];
+const LEVEL_WORDS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "fatal"];
 
 /// Configuration of Ostler for one project.
 ///
@@ -42,9 +48,10 @@ pub(super) struct ProjectTable {
 /// A process to supervise.
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default, expecting = "a table")]
+#[schemars(extend("required" = ["command"]))]
 pub(super) struct ProcessTable {
     /// What to execute: a line, split into words as a shell would but run without one, or a list of words. Required.
-    #[schemars(with = "StringOrList", required)]
+    #[schemars(with = "StringOrList")]
     pub command: Option<Spanned<StringOrList>>,
     /// Run `command`, which must be a string then, with `/bin/sh -c`. Default: false.
     #[schemars(extend("default" = false))]
@@ -82,7 +89,7 @@ pub(super) struct ProcessTable {
 pub(super) struct RestartTable {
     /// `"on-failure"`: after a signal or an exit code other than 0. `"always"`: after every exit. `"never"`. Default:
     /// `"on-failure"`.
-    #[schemars(with = "RestartWord", extend("default" = "on-failure"))]
+    #[schemars(with = "String", extend("enum" = RESTART_WORDS, "default" = "on-failure"))]
     pub policy: Option<Spanned<String>>,
     /// Pause before the first restart and longest pause; it doubles in between. Default: `"200ms..30s"`.
     #[schemars(with = "String", extend("default" = "200ms..30s"))]
@@ -90,7 +97,7 @@ pub(super) struct RestartTable {
     /// Restarts within `window` after which it is left alone as failed. Default: 5.
     #[schemars(with = "u32", extend("default" = 5))]
     pub max: Option<u32>,
-    /// Default: `"60s"`.
+    /// The stretch of time in which `max` counts. Default: `"60s"`.
     #[schemars(with = "String", extend("default" = "60s"))]
     pub window: Option<Spanned<String>>,
 }
@@ -158,19 +165,21 @@ pub(super) struct PatternsFile {
 /// A pattern that gives lines of log their level.
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default, expecting = "a table")]
+#[schemars(extend("required" = ["name", "regex", "level"]))]
 pub(super) struct PatternTable {
     /// What the pattern is called; unique. Required.
-    #[schemars(with = "String", required)]
+    #[schemars(with = "String")]
     pub name: Option<Spanned<String>>,
-    /// A regular expression that matches somewhere in the line; `(?i)` at its start ignores case. Required.
-    #[schemars(with = "String", required)]
+    /// A regular expression over bytes that matches somewhere in the line: `\w`, `\d` and `(?i)` at its start, which
+    /// ignores case, mean ASCII. Required.
+    #[schemars(with = "String")]
     pub regex: Option<Spanned<String>>,
     /// The level of lines that match. Required.
-    #[schemars(with = "LevelWord", required)]
+    #[schemars(with = "String", extend("enum" = LEVEL_WORDS))]
     pub level: Option<Spanned<String>>,
-    /// Higher wins. Default: 0.
-    #[schemars(extend("default" = 0))]
-    pub priority: i32,
+    /// Higher wins; the built-in patterns have 20 to 90. Default: 100.
+    #[schemars(with = "i32", extend("default" = 100))]
+    pub priority: Option<i32>,
     /// A word to group what the pattern finds, such as `database`. Default: none.
     #[schemars(with = "String")]
     pub category: Option<Spanned<String>>,
@@ -184,39 +193,13 @@ pub(super) enum StringOrList {
     List(#[schemars(with = "Vec<String>")] Vec<Spanned<String>>),
 }
 
-/// The value of a variable: a string, an integer or a boolean.
-#[derive(JsonSchema)]
-#[schemars(untagged, inline)]
-#[expect(dead_code, reason = "the cases are there for the schema; values are kept as text")]
-enum EnvValueShape {
-    String(String),
-    Integer(i64),
-    Boolean(bool),
-}
-
 /// The value of a variable as the process will see it.
 pub(super) struct EnvValue(pub String);
 
-impl JsonSchema for EnvValue {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "EnvValue".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        EnvValueShape::json_schema(generator)
-    }
-}
-
 /// Names of processes, or what to wait for by name.
-#[derive(JsonSchema)]
-#[schemars(untagged, inline)]
 pub(super) enum DependsOnValue {
-    List(#[schemars(with = "Vec<String>")] Vec<Spanned<String>>),
-    Table(#[schemars(with = "BTreeMap<String, ConditionWord>")] BTreeMap<Spanned<String>, Spanned<String>>),
+    List(Vec<Spanned<String>>),
+    Table(BTreeMap<Spanned<String>, Spanned<String>>),
 }
 
 impl Default for DependsOnValue {
@@ -229,7 +212,7 @@ impl Default for DependsOnValue {
 #[derive(JsonSchema)]
 #[schemars(untagged, inline)]
 pub(super) enum RestartValue {
-    Word(#[schemars(with = "RestartWord")] Spanned<String>),
+    Word(#[schemars(with = "String", extend("enum" = RESTART_WORDS))] Spanned<String>),
     Table(RestartTable),
 }
 
@@ -247,37 +230,37 @@ pub(super) enum TcpValue {
     Address(String),
 }
 
-/// The words of `restart`, for the schema.
-#[derive(JsonSchema)]
-#[schemars(rename_all = "kebab-case", inline)]
-#[expect(dead_code, reason = "the words are read by `check`, which can suggest the nearest")]
-enum RestartWord {
-    OnFailure,
-    Always,
-    Never,
+impl JsonSchema for EnvValue {
+    fn schema_name() -> Cow<'static, str> {
+        "EnvValue".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "integer", "boolean"] })
+    }
 }
 
-/// The words of `depends_on`, for the schema.
-#[derive(JsonSchema)]
-#[schemars(rename_all = "kebab-case", inline)]
-#[expect(dead_code, reason = "the words are read by `check`, which can suggest the nearest")]
-enum ConditionWord {
-    Started,
-    Ready,
-    ExitedOk,
-}
+impl JsonSchema for DependsOnValue {
+    fn schema_name() -> Cow<'static, str> {
+        "DependsOn".into()
+    }
 
-/// The words of `level`, for the schema.
-#[derive(JsonSchema)]
-#[schemars(rename_all = "lowercase", inline)]
-#[expect(dead_code, reason = "the words are read by `patterns`, which can suggest the nearest")]
-enum LevelWord {
-    Trace,
-    Debug,
-    Info,
-    Warn,
-    Error,
-    Fatal,
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [
+                { "type": "array", "items": { "type": "string" } },
+                { "type": "object", "additionalProperties": { "type": "string", "enum": CONDITION_WORDS } },
+            ]
+        })
+    }
 }
 
 impl<'de> Deserialize<'de> for StringOrList {

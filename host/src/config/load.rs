@@ -74,6 +74,11 @@ fn read_patterns(
                 problems.push(source.problem(file.span(), message));
             }
         }
+        if all.len() > patterns::PATTERNS {
+            let message = format!("with this file there are more than {} patterns", patterns::PATTERNS);
+            problems.push(source.problem(file.span(), message));
+            break;
+        }
     }
     all
 }

@@ -14,6 +14,12 @@ use super::suggest;
 use super::types::LogPattern;
 use crate::model::Level;
 
+/// Most patterns of a project; the default classifier takes no more.
+pub(super) const PATTERNS: usize = 1000;
+
+/// Priority of a pattern that gives none: above every built-in one.
+const PRIORITY: i32 = 100;
+
 /// Reads the patterns of one file; `problems` gets what is wrong with it.
 pub(super) fn read(source: Source<'_>, problems: &mut Vec<Problem>) -> Vec<LogPattern> {
     let Some(file) = recover::read::<PatternsFile>(source, problems) else { return Vec::new() };
@@ -44,10 +50,16 @@ impl Checker<'_, '_> {
             }
         }
         let name = name.and_then(|name| self.name(name));
-        let regex = regex.and_then(|text| regex_text(self.source, text, self.problems));
+        let regex = regex.and_then(|text| byte_regex(self.source, text, self.problems));
         let level = level.and_then(|word| self.level(word));
         let category = category.map(Spanned::into_inner);
-        Some(LogPattern { name: name?, regex: regex?, level: level?, priority, category })
+        Some(LogPattern {
+            name: name?,
+            regex: regex?,
+            level: level?,
+            priority: priority.unwrap_or(PRIORITY),
+            category,
+        })
     }
 
     fn name(&mut self, name: Spanned<String>) -> Option<String> {
@@ -75,16 +87,32 @@ impl Checker<'_, '_> {
     }
 }
 
-/// Returns the text of a regular expression that compiles; `problems` gets the reason when it does not.
-pub(super) fn regex_text(
+/// Returns the text of a regular expression over a line's characters; `problems` gets the reason when it is none.
+pub(super) fn text_regex(
     source: Source<'_>,
     text: Spanned<String>,
     problems: &mut Vec<Problem>,
 ) -> Option<String> {
-    let error = match regex::Regex::new(text.get_ref()) {
-        Ok(_) => return Some(text.into_inner()),
+    let compiled = regex::Regex::new(text.get_ref()).map(drop);
+    compiles(source, text, compiled, problems)
+}
+
+/// As [`text_regex`], over a line's bytes, as the classifier reads them.
+fn byte_regex(source: Source<'_>, text: Spanned<String>, problems: &mut Vec<Problem>) -> Option<String> {
+    let compiled = regex::bytes::RegexBuilder::new(text.get_ref()).unicode(false).build().map(drop);
+    compiles(source, text, compiled, problems)
+}
+
+fn compiles(
+    source: Source<'_>,
+    text: Spanned<String>,
+    compiled: Result<(), regex::Error>,
+    problems: &mut Vec<Problem>,
+) -> Option<String> {
+    let error = match compiled {
+        Ok(()) => return Some(text.into_inner()),
         Err(regex::Error::CompiledTooBig(limit)) => {
-            format!("it needs more than {limit} bytes when compiled; repeat less, or use `(?-u)` for ASCII")
+            format!("it needs more than {} MiB when compiled; repeat less", limit >> 20)
         }
         // The library draws a picture of several lines; its last line says what is wrong.
         Err(error) => {

@@ -16,6 +16,9 @@ const PLANNED: [(&str, &[&str]); 3] = [
     ("", &["daemon", "group", "rules"]),
 ];
 
+/// Tables of the top level.
+const SECTIONS: [&str; 4] = ["project", "process", "logs", "plugin"];
+
 /// Returns message and hint for an error of shape at a place.
 pub(super) fn shape_error(message: &str, place: &Place) -> (String, Option<String>) {
     let message = message.trim_end();
@@ -60,7 +63,8 @@ pub(super) fn definition(path: &[Step]) -> String {
         [Step::Key(section), Step::Key(name)] if matches!(section.as_str(), "process" | "plugin") => {
             format!("{section} `{}` is defined", shown(name))
         }
-        [Step::Key(section)] => format!("[{}] is defined", shown(section)),
+        [Step::Key(key)] if SECTIONS.contains(&key.as_str()) => format!("[{key}] is defined"),
+        [Step::Key(key)] => format!("`{}` is set", shown(key)),
         _ => format!("{} is set", subject(path)),
     }
 }

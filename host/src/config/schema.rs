@@ -29,7 +29,7 @@ fn render<T: schemars::JsonSchema>(title: &str) -> String {
 }
 
 /// Takes out what is true of the wire types but not of the file: there is no null in TOML, the defaults are those in
-/// the descriptions, and editors know no Rust integers.
+/// the descriptions, editors know no Rust integers, and lines end where the source's margin is.
 #[derive(Debug, Clone)]
 struct Plain;
 
@@ -39,6 +39,10 @@ impl Transform for Plain {
             schema.remove("default");
         }
         schema.remove("format");
+        if let Some(Value::String(text)) = schema.get_mut("description") {
+            let paragraphs: Vec<String> = text.split("\n\n").map(|part| part.replace('\n', " ")).collect();
+            *text = paragraphs.join("\n\n");
+        }
         transform_subschemas(self, schema);
     }
 }
@@ -48,6 +52,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::model::Level;
 
     fn assert_file_is(name: &str, schema: &str) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/schema").join(name);
@@ -67,6 +72,26 @@ mod tests {
     fn the_committed_schemas_are_those_of_the_wire_types() {
         assert_file_is("ostler.schema.json", &config_schema());
         assert_file_is("log-patterns.schema.json", &patterns_schema());
+    }
+
+    #[test]
+    fn the_words_offered_are_those_that_are_read() {
+        use super::super::types::{Condition, RestartWhen};
+        let schema: Value = serde_json::from_str(&config_schema()).unwrap();
+        let process = &schema["definitions"]["ProcessTable"]["properties"];
+        let words = |words: Vec<&str>| serde_json::json!(words);
+        assert_eq!(
+            process["depends_on"]["anyOf"][1]["additionalProperties"]["enum"],
+            words(Condition::WORDS.map(|(word, _)| word).into())
+        );
+        assert_eq!(
+            process["restart"]["anyOf"][0]["enum"],
+            words(RestartWhen::WORDS.map(|(word, _)| word).into())
+        );
+        let patterns: Value = serde_json::from_str(&patterns_schema()).unwrap();
+        let levels = Level::ALL[1..].iter().map(|level| level.as_str()).collect();
+        assert_eq!(patterns["definitions"]["PatternTable"]["properties"]["level"]["enum"], words(levels));
+        assert_eq!(schema["definitions"]["ProcessTable"]["required"], words(vec!["command"]));
     }
 
     /// Every key an editor completes has an explanation.

@@ -87,7 +87,7 @@ impl<'t> Source<'t> {
         let lower = line.to_ascii_lowercase();
         // The user's part of a URL.
         let url = lower.split("://").skip(1).any(|rest| rest.contains('@'));
-        if url || SECRET_WORDS.iter().any(|word| lower.contains(word)) || opens_values(&lower).is_some() {
+        if url || SECRET_WORDS.iter().any(|word| lower.contains(word)) || opens_values(&lower) {
             return true;
         }
         let section_start = self.text[..line_start]
@@ -112,7 +112,7 @@ fn is_inside_values(lines: &str) -> bool {
             Some("}") if count("}") > count("{") => closed_by = None,
             Some(quote) if quote != "}" && count(quote) > 0 => closed_by = None,
             Some(_) => {}
-            None if opens_values(line).is_none() => {}
+            None if !opens_values(line) => {}
             None if count("{") > count("}") => closed_by = Some("}"),
             None => closed_by = ["\"\"\"", "'''"].into_iter().find(|quote| count(quote) % 2 == 1),
         }
@@ -120,11 +120,11 @@ fn is_inside_values(lines: &str) -> bool {
     closed_by.is_some()
 }
 
-/// Returns the place of an `env =` or `config =` in a line, the keys whose tables hold anything.
-fn opens_values(line: &str) -> Option<usize> {
-    ["env", "config"].iter().find_map(|key| {
-        line.match_indices(key).map(|(at, _)| at).find(|at| {
-            let before = line[..*at].chars().next_back();
+/// Tells whether a line has an `env =` or `config =` in it, the keys whose tables hold anything.
+fn opens_values(line: &str) -> bool {
+    ["env", "config"].iter().any(|key| {
+        line.match_indices(key).any(|(at, _)| {
+            let before = line[..at].chars().next_back();
             let after = line[at + key.len()..].trim_start_matches(['"', '\'']).trim_start();
             !before.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
                 && (after.starts_with('=') || after.starts_with('.'))

@@ -91,11 +91,27 @@ impl Project {
         }
     }
 
-    /// Returns the user's patterns as configuration of the default classifier, or none when there are none.
-    ///
-    /// `{"patterns": [{"name", "regex", "level", "priority", "category"?}]}`.
-    pub fn patterns_json(&self) -> Option<String> {
-        (!self.patterns.is_empty()).then(|| serde_json::json!({ "patterns": self.patterns }).to_string())
+    /// Returns what the file has for this plugin, as JSON; none when it says nothing.
+    pub fn plugin_config(&self, plugin: &str) -> Option<String> {
+        self.plugins.get(plugin)?.config.as_ref().map(ToString::to_string)
+    }
+
+    /// Returns the configuration of the default classifier, as JSON: what the file has for it under this name, and
+    /// the user's patterns in the list `pattern`. None when there is neither.
+    pub fn default_classifier_config(&self, plugin: &str) -> Option<String> {
+        if self.patterns.is_empty() {
+            return self.plugin_config(plugin);
+        }
+        let mut config =
+            self.plugins.get(plugin).and_then(|plugin| plugin.config.clone()).unwrap_or_default();
+        // Patterns written there come first, as they stand closer to the plugin.
+        let mut patterns = match config.get_mut("pattern").map(serde_json::Value::take) {
+            Some(serde_json::Value::Array(patterns)) => patterns,
+            _ => Vec::new(),
+        };
+        patterns.extend(self.patterns.iter().map(|pattern| serde_json::json!(pattern)));
+        config["pattern"] = serde_json::Value::Array(patterns);
+        Some(config.to_string())
     }
 }
 
@@ -341,7 +357,7 @@ pub struct LogPattern {
     pub regex: String,
     /// Never unknown.
     pub level: Level,
-    /// Where several patterns match a line, the highest priority wins.
+    /// Where several patterns match a line, the highest priority wins; the built-in ones have at most 90.
     pub priority: i32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<String>,

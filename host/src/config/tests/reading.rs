@@ -101,6 +101,7 @@ fn plugins_get_their_configuration_as_json() {
     let text =
         "[plugin.mine]\nenabled = false\nconfig = { a = [1, 2.5], day = 2026-11-20, t = { on = true } }\n";
     let plugins = read(text).unwrap().plugins;
+    assert_eq!(read(text).unwrap().plugin_config("other"), None);
     assert!(!plugins["mine"].enabled);
     let json = plugins["mine"].config.as_ref().unwrap().to_string();
     assert_eq!(json, r#"{"a":[1,2.5],"day":"2026-11-20","t":{"on":true}}"#);
@@ -137,8 +138,8 @@ fn patterns_are_read_and_handed_on_as_json() {
     );
     let project = project.unwrap();
     assert_eq!(project.patterns[1].level, Level::Warn);
-    assert_snapshot!(project.patterns_json().unwrap(), @r#"{"patterns":[{"category":"db","level":"fatal","name":"deadlock","priority":10,"regex":"(?i)deadlock"},{"level":"warn","name":"slow","priority":0,"regex":"slow"}]}"#);
-    assert_eq!(read("").unwrap().patterns_json(), None);
+    assert_snapshot!(project.default_classifier_config("c").unwrap(), @r#"{"pattern":[{"category":"db","level":"fatal","name":"deadlock","priority":10,"regex":"(?i)deadlock"},{"level":"warn","name":"slow","priority":100,"regex":"slow"}]}"#);
+    assert_eq!(read("").unwrap().default_classifier_config("c"), None);
 }
 
 #[test]
