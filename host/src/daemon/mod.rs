@@ -228,12 +228,12 @@ fn plugin_loader(
         .plugins
         .iter()
         .map(|(name, plugin)| {
-            let config = plugin.config.as_ref().map(ToString::to_string).unwrap_or_default();
+            let config = project.plugin_config(name).unwrap_or_default();
             (name.clone(), PluginSettings { enabled: plugin.enabled, config })
         })
         .collect();
-    if let Some(patterns) = project.patterns_json() {
-        settings.entry(REGEX_CLASSIFIER_NAME.to_owned()).or_default().config = patterns;
+    if let Some(config) = project.default_classifier_config(REGEX_CLASSIFIER_NAME) {
+        settings.entry(REGEX_CLASSIFIER_NAME.to_owned()).or_default().config = config;
     }
     let cache_dir = paths.compile_cache.clone();
     Ok(move || Registry::load(&engine, &cache_dir, &sources, &settings))

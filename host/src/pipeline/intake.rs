@@ -22,6 +22,17 @@ pub(super) enum Stepped {
     Refused(String),
 }
 
+/// What becomes of a line whose end has not come when the spool is read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unfinished {
+    /// It waits.
+    Keep,
+    /// It has waited long enough (a prompt): it is stored as partial, and what comes later continues it.
+    StorePartial,
+    /// Its end will never come: it is stored as it is.
+    Finish,
+}
+
 /// The intake of one run.
 pub(super) struct Intake {
     subject: Subject,
@@ -44,6 +55,7 @@ struct Pending {
     lines: Lines,
     levels: Vec<u8>,
     streams: Vec<u8>,
+    flags: Vec<u8>,
     times: Vec<i64>,
     facts: Vec<Fact>,
     position: SpoolPosition,
@@ -59,8 +71,8 @@ impl Intake {
             subject: Subject { run: source.run, process: source.process, command: source.command },
             dir: source.dir,
             arm: source.arm,
-            stdout: LineSplitter::new(),
-            stderr: LineSplitter::new(),
+            stdout: LineSplitter::default(),
+            stderr: LineSplitter::default(),
             lines: taken.lines,
             pending: Pending { position: taken, ..Pending::default() },
             verdicts: ChainVerdicts::default(),
@@ -73,13 +85,12 @@ impl Intake {
         (self.arm)(self.reader.position());
     }
 
-    /// Takes in at most [`bounds::INGEST_STEP_BYTES`] of spool. With `partial_due` an unfinished line is stored as
-    /// it is when nothing has come after it.
+    /// Takes in at most [`bounds::INGEST_STEP_BYTES`] of spool.
     pub(super) fn step(
         &mut self,
         chain: &mut Chain,
         shared: &Shared,
-        partial_due: bool,
+        unfinished: Unfinished,
     ) -> std::io::Result<Stepped> {
         if self.pending.dirty
             && let Err(problem) = self.store(shared)
@@ -87,15 +98,16 @@ impl Intake {
             return Ok(Stepped::Refused(problem));
         }
         let dry = self.read(chain)?;
-        if dry && partial_due {
-            self.flush_partial(chain);
+        if dry && unfinished != Unfinished::Keep {
+            self.take_unfinished(unfinished, chain);
         }
         self.pending.position = self.position();
         if let Err(problem) = self.store(shared) {
             return Ok(Stepped::Refused(problem));
         }
         if dry {
-            Ok(Stepped::Dry { unfinished: self.stdout.is_unfinished() || self.stderr.is_unfinished() })
+            // What could not be stored now, such as a lone carriage return, waits for output and not for time.
+            Ok(Stepped::Dry { unfinished: unfinished == Unfinished::Keep && self.is_unfinished() })
         } else {
             Ok(Stepped::More)
         }
@@ -135,9 +147,15 @@ impl Intake {
                     self.pending.stamp(stream, time);
                 }
                 ChunkKind::Gap(count) => {
+                    for (splitter, stream) in
+                        [(&mut self.stdout, Stream::Stdout), (&mut self.stderr, Stream::Stderr)]
+                    {
+                        splitter.finish(&mut self.pending.lines);
+                        self.pending.stamp(stream, time);
+                    }
                     let (lines, bytes) = (count.lines, count.bytes);
                     let text = format!("[ostler] {lines} lines ({bytes} bytes) of output were dropped here");
-                    self.pending.lines.push_line(text.as_bytes());
+                    self.pending.lines.push(text.as_bytes(), false, chunk.start);
                     self.pending.stamp(Stream::Ostler, time);
                 }
             }
@@ -147,22 +165,30 @@ impl Intake {
         Ok(dry)
     }
 
-    fn flush_partial(&mut self, chain: &mut Chain) {
+    fn take_unfinished(&mut self, unfinished: Unfinished, chain: &mut Chain) {
         for stream in [Stream::Stdout, Stream::Stderr] {
             let splitter = if stream == Stream::Stderr { &mut self.stderr } else { &mut self.stdout };
             let mut unclassified = Unclassified { first: self.pending.levels.len(), stream };
-            splitter.flush_partial(&mut self.pending.lines);
+            if unfinished == Unfinished::Finish {
+                splitter.finish(&mut self.pending.lines);
+            } else {
+                splitter.flush_partial(&mut self.pending.lines);
+            }
             self.pending.stamp(stream, Time::now());
             let Self { subject, lines, pending, verdicts, ends, .. } = self;
             pending.classify(&mut unclassified, subject, lines, chain, verdicts, ends);
         }
     }
 
+    fn is_unfinished(&self) -> bool {
+        self.stdout.unfinished_from().is_some() || self.stderr.unfinished_from().is_some()
+    }
+
     fn position(&self) -> SpoolPosition {
         let read = self.reader.position();
         SpoolPosition {
-            stdout: self.stdout.resume_at().unwrap_or(read),
-            stderr: self.stderr.resume_at().unwrap_or(read),
+            stdout: self.stdout.unfinished_from().unwrap_or(read),
+            stderr: self.stderr.unfinished_from().unwrap_or(read),
             lines: self.lines,
         }
     }
@@ -181,7 +207,7 @@ impl Intake {
             ends: &pending.lines.ends,
             levels: &pending.levels,
             streams: &pending.streams,
-            flags: &pending.lines.flags,
+            flags: &pending.flags,
             times: &pending.times,
             position: pending.position,
         };
@@ -211,7 +237,9 @@ struct Unclassified {
 impl Pending {
     /// Gives the lines that were just added their stream and time.
     fn stamp(&mut self, stream: Stream, time: Time) {
-        let count = self.lines.ends.len();
+        let count = self.lines.len();
+        let partial = self.lines.partial[self.flags.len()..].iter();
+        self.flags.extend(partial.map(|partial| u8::from(*partial)));
         self.streams.resize(count, stream as u8);
         self.times.resize(count, time.0);
     }
@@ -258,6 +286,7 @@ impl Pending {
         self.lines.clear();
         self.levels.clear();
         self.streams.clear();
+        self.flags.clear();
         self.times.clear();
         self.dirty = false;
     }

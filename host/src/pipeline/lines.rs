@@ -62,7 +62,8 @@ impl Lines {
         })
     }
 
-    fn push(&mut self, text: &[u8], partial: bool, after: u64) {
+    /// Appends a line.
+    pub fn push(&mut self, text: &[u8], partial: bool, after: u64) {
         self.text.extend_from_slice(text);
         self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
         self.partial.push(partial);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
-use super::intake::{Intake, Stepped};
+use super::intake::{Intake, Stepped, Unfinished};
 use super::{Job, Shared};
 use crate::bounds;
 use crate::model::RunId;
@@ -125,17 +125,15 @@ impl Worker {
     fn step(&mut self, run: RunId) {
         let Some(slot) = self.runs.get_mut(&run) else { return };
         slot.queued = false;
-        let partial_due = slot.due.take().is_some_and(|due| due <= Instant::now());
-        match slot.intake.step(&mut self.chain, &self.shared, partial_due) {
+        let due = slot.due.take().is_some_and(|due| due <= Instant::now());
+        let unfinished = match (slot.ended, due) {
+            (true, _) => Unfinished::Finish,
+            (false, true) => Unfinished::StorePartial,
+            (false, false) => Unfinished::Keep,
+        };
+        match slot.intake.step(&mut self.chain, &self.shared, unfinished) {
             Ok(Stepped::More) => self.queue(run),
-            Ok(Stepped::Dry { unfinished }) if slot.ended => {
-                if unfinished {
-                    // The run is over: what has no line end will never get one.
-                    slot.due = Some(Instant::now());
-                } else {
-                    self.finish(run);
-                }
-            }
+            Ok(Stepped::Dry { .. }) if slot.ended => self.finish(run),
             Ok(Stepped::Dry { unfinished }) => {
                 slot.due = unfinished.then(|| Instant::now() + bounds::PARTIAL_LINE_WAIT);
                 slot.intake.arm();
