@@ -87,7 +87,8 @@ impl Image {
             umask: spec.umask,
             argv: pointers(&args),
             envp: pointers(&env),
-            _texts: [args, env].concat(),
+            // Moving a `CString` leaves its bytes where they are.
+            _texts: args.into_iter().chain(env).collect(),
         })
     }
 }
@@ -185,19 +186,21 @@ unsafe fn become_child(image: &Image, pipes: &Pipes) -> ! {
 }
 
 /// Sets every signal to its default and unblocks all: what the shim ignores, and what it was started with, must not
-/// be inherited.
+/// be inherited. By system call, because the C library keeps two signals to itself and would leave those as they are.
 ///
 /// # Safety
 /// In the forked half only.
 unsafe fn reset_signals() {
-    // SAFETY: both sets are valid for writing; signals that cannot be set are refused without effect.
+    // The kernel's `struct sigaction` and `sigset_t`, all zero: default action, no flags, an empty mask.
+    const NOTHING: [u64; 4] = [0; 4];
+    let (nothing, set_bytes) = (NOTHING.as_ptr(), size_of::<u64>());
+    let no_result = ptr::null_mut::<u64>();
+    // SAFETY: `nothing` is at least as long as either structure; signals that cannot be set are refused without effect.
     unsafe {
-        for signal in 1..=libc::SIGRTMAX() {
-            libc::signal(signal, libc::SIG_DFL);
+        for signal in 1..=64 {
+            libc::syscall(libc::SYS_rt_sigaction, signal, nothing, no_result, set_bytes);
         }
-        let mut none = std::mem::zeroed();
-        libc::sigemptyset(&mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut());
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, nothing, no_result, set_bytes);
     }
 }
 
