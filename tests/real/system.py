@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import http.server
 import os
+import queue
+import re
 import signal
 import socket
 import threading
@@ -17,7 +19,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 T = TypeVar("T")
 
@@ -90,6 +92,42 @@ def stranger_on_a_port() -> Iterator[int]:
         server.shutdown()
         server.server_close()
         thread.join(timeout=5)
+
+
+# ---- pipes ----
+
+
+class LineReader:
+    """Reads a child's output line by line, each within a time limit."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._lines: queue.Queue[bytes | None] = queue.Queue()
+        threading.Thread(target=self._pump, args=(pipe,), daemon=True).start()
+
+    def _pump(self, pipe: IO[bytes]) -> None:
+        with contextlib.suppress(ValueError, OSError):
+            for line in pipe:
+                self._lines.put(line)
+        self._lines.put(None)
+
+    def next_line(self, timeout: float = 20.0) -> str:
+        """Returns the next line without its end; fails at the end of the output or when none comes in time."""
+        try:
+            line = self._lines.get(timeout=timeout)
+        except queue.Empty:
+            raise AssertionError(f"no further line within {timeout} s") from None
+        assert line is not None, "the output ended"
+        return line.decode(errors="replace").rstrip("\n")
+
+    def until(self, pattern: str, timeout: float = 20.0) -> list[str]:
+        """Returns the lines up to and with the first that matches."""
+        lines: list[str] = []
+        deadline = time.monotonic() + timeout
+        while not (lines and re.search(pattern, lines[-1])):
+            left = deadline - time.monotonic()
+            assert left > 0, f"no line matches {pattern!r} within {timeout} s: {lines[-20:]}"
+            lines.append(self.next_line(left))
+        return lines
 
 
 # ---- processes ----
