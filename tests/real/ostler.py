@@ -196,6 +196,10 @@ class Project:
         """Returns the texts of what the children themselves wrote."""
         return [line["text"] for line in self.logs(*args, last=last) if line["stream"] != "ostler"]
 
+    def cursor(self, name: str) -> str:
+        """Returns what `logs --since` takes to go on behind everything stored so far."""
+        return str(self.run("diagnose", name, "--json").json()["cursor"])
+
     def plugins(self) -> dict[str, Plugin]:
         """Returns `plugin list --json` by the name of the file; what is built in has none and goes by its own."""
         entries = self.run("plugin", "list", "--json").json()
@@ -251,17 +255,12 @@ class Plugin:
 
     @classmethod
     def read(cls, entry: dict[str, Any]) -> Plugin:
-        file = entry.get("file") or entry.get("path")
+        file = entry["path"]
         return cls(
             key=Path(file).name if file else entry["name"],
             loaded=entry["state"] == "loaded",
             reason=entry.get("reason") or "",
         )
-
-
-def cursor_after(line: Mapping[str, Any]) -> str:
-    """Returns what `logs --since` takes to go on behind this line."""
-    return str(line["seq"])
 
 
 # ---- arguments of tools ----
@@ -275,7 +274,7 @@ def logs_arguments(
     grep: str | None = None,
     limit: int | None = None,
 ) -> dict[str, Any]:
-    given = {"name": name, "level": level, "cursor": cursor, "grep": grep, "limit": limit}
+    given = {"name": name, "level": level, "since": cursor, "grep": grep, "limit": limit}
     return {key: value for key, value in given.items() if value is not None}
 
 
