@@ -108,8 +108,15 @@ class Agent:
     def logs(self, name: str | None = None, **how: Any) -> dict[str, Any]:
         return self.call_with("get_logs", ostler.logs_arguments(name, **how)).ok()
 
-    def wait(self, name: str, until: str, **how: Any) -> Reply:
-        return self.call_with("wait_for", ostler.wait_arguments(name, until, **how))
+    def wait(self, name: str, until: str, **how: Any) -> dict[str, Any]:
+        """Waits, and returns the reply whatever the outcome."""
+        return self.call_with("wait_for", ostler.wait_arguments(name, until, **how)).ok()
+
+    def reach(self, name: str, until: str, **how: Any) -> dict[str, Any]:
+        """Waits for what must happen, and returns the reply."""
+        data = self.wait(name, until, **how)
+        assert ostler.wait_outcome(data) == "met", data
+        return data
 
 
 @dataclass

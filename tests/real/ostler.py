@@ -278,34 +278,55 @@ def logs_arguments(
     return {key: value for key, value in given.items() if value is not None}
 
 
-def wait_arguments(name: str, until: str, *, pattern: str | None = None, timeout: float = 30.0) -> dict[str, Any]:
-    """`until` is `ready`, `exit` or `log`; the last needs a pattern. The timeout is given in milliseconds."""
-    arguments: dict[str, Any] = {"name": name, "until": until, "timeout_ms": int(timeout * 1000)}
+def wait_arguments(name: str, until: str, *, pattern: str | None = None, timeout: int = 30) -> dict[str, Any]:
+    """`until` is `ready`, `exit` or `log`; the last needs a pattern. The timeout is in seconds."""
+    arguments: dict[str, Any] = {"name": name, "until": until, "timeout_seconds": timeout}
     if pattern is not None:
         arguments["pattern"] = pattern
     return arguments
 
 
 def input_arguments(name: str, line: str) -> dict[str, Any]:
-    return {"name": name, "text": line + "\n"}
+    """The end of the line is added by the tool."""
+    return {"name": name, "text": line}
 
 
 # ---- what tools answer ----
 
 
-def log_lines(data: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Returns the lines of a `get_logs` reply, each with at least `text` and `level`."""
-    return list(data["lines"])
+@dataclass(frozen=True)
+class Shown:
+    """A line as an agent reads it: `[TIME ][LEVEL][ PROCESS][ run N]| TEXT[ (×TIMES)]`."""
+
+    level: str
+    text: str
+
+    @classmethod
+    def read(cls, line: str) -> Shown:
+        head, bar, text = line.partition("| ")
+        assert bar, f"not a line of log: {line!r}"
+        words = [word for word in head.split() if word in LEVELS or word == "ostler"]
+        return cls(words[0] if words else "unknown", re.sub(r" \(×[\d,]+\)$", "", text))
+
+
+def log_lines(data: Mapping[str, Any]) -> list[Shown]:
+    """Returns the lines of a `get_logs` reply, without the remarks that lines were left out."""
+    return [Shown.read(line) for line in data["lines"] if not line.startswith("… ")]
 
 
 def log_texts(data: Mapping[str, Any]) -> list[str]:
-    return [line["text"] for line in log_lines(data)]
+    return [line.text for line in log_lines(data)]
 
 
 def log_cursor(data: Mapping[str, Any]) -> str:
-    cursor = data["cursor"]
+    cursor = data["next_cursor"]
     assert isinstance(cursor, str) and cursor, f"a cursor is an opaque text: {cursor!r}"
     return cursor
+
+
+def wait_outcome(data: Mapping[str, Any]) -> str:
+    """Returns `met`, `timed-out`, or `impossible` when the process ended first."""
+    return str(data["outcome"])
 
 
 def listed(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -315,4 +336,4 @@ def listed(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def run_of(data: Mapping[str, Any]) -> int:
     """Returns the run a `start_process` or `restart_process` reply speaks of."""
-    return int(data["run"])
+    return int(data["process"]["run"])

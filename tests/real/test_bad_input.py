@@ -48,9 +48,9 @@ MISTAKES = {
         "dbb",
         ["dbb", "db"],
     ),
-    "duplicate_name": ('[process.api]\ncommand = "true"\n', "process.api", ["api", "duplicate"]),
+    "duplicate_name": ('[process.api]\ncommand = "true"\n', "api", ["api", "twice"]),
     "bad_name": ('[process."../api"]\ncommand = "true"\n', '"../api"', ["../api"]),
-    "missing_command": ('[process.web]\ncwd = "."\n', "process.web", ["command"]),
+    "missing_command": ('[process.web]\ncwd = "."\n', "web", ["command"]),
     "not_toml": ("[process.web\n", "", []),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def test_an_agent_runs_a_shop_from_start_to_stop(project: ostler.Project, connec
     agent = connect()
 
     agent.call("start_process", name="web").ok()
-    agent.wait("web", "ready").ok()
+    agent.reach("web", "ready")
     assert system.http_get(f"http://127.0.0.1:{port}/") == (200, "the shop is open\n")
     entry = ostler.listed(agent.call("list_processes").ok())["web"]
     assert entry["state"] == "ready"
@@ -32,8 +33,8 @@ def test_an_agent_runs_a_shop_from_start_to_stop(project: ostler.Project, connec
         "the traceback's last line is among the errors",
     )
     errors = ostler.log_lines(agent.logs("web", level="error"))
-    assert {line["level"] for line in errors} <= {"error", "fatal"}
-    assert not [line for line in errors if '"GET / HTTP/1.1" 200' in line["text"]], errors
+    assert {line.level for line in errors} <= {"error", "fatal"}
+    assert not [line for line in errors if '"GET / HTTP/1.1" 200' in line.text], errors
 
     agent.call("stop_process", name="web").ok()
     assert system.port_is_free(port)
@@ -48,11 +49,11 @@ def test_unapplied_migrations_are_a_warning_and_no_obstacle(project: ostler.Proj
     agent = connect()
 
     agent.call("start_process", name="web").ok()
-    agent.wait("web", "ready").ok()
+    agent.reach("web", "ready")
     assert system.http_get(f"http://127.0.0.1:{port}/")[0] == 200
     warnings = ostler.log_lines(agent.logs("web", level="warn"))
-    [unapplied] = [line for line in warnings if apps.UNAPPLIED in line["text"]]
-    assert unapplied["level"] == "warn"
+    [unapplied] = [line for line in warnings if apps.UNAPPLIED in line.text]
+    assert unapplied.level == "warn"
 
 
 def test_a_taken_port_is_told_in_the_reply_to_the_wait(project: ostler.Project, connect: Connect) -> None:
@@ -62,16 +63,20 @@ def test_a_taken_port_is_told_in_the_reply_to_the_wait(project: ostler.Project, 
         project.configure(web=apps.runserver(port))
         agent = connect()
 
-        # Django needs a moment to find out, so the start itself may well succeed.
-        started = agent.call("start_process", name="web")
+        # Django needs a moment to find out, so the start itself succeeds.
+        agent.call("start_process", name="web").ok()
         waited = agent.wait("web", "ready")
-        told = waited.error()
-        assert apps.DJANGO_PORT_TAKEN in told, f"{told}\nstart said: {started.seen}"
-        assert "exit code 1" in told, told
+        assert ostler.wait_outcome(waited) == "impossible", waited
+        assert "exit code 1" in waited["reason"], waited
+        assert apps.DJANGO_PORT_TAKEN in json.dumps(waited), waited
 
         diagnosis = agent.call("diagnose_process", name="web").seen
         assert "exit code 1" in diagnosis, diagnosis
         assert apps.DJANGO_PORT_TAKEN in diagnosis, diagnosis
+
+        # The same in one call: a failure whose text carries the reason, since that is all a model gets to see of it.
+        told = agent.call("start_process", name="web", wait_ready=True).error()
+        assert "exit code 1" in told and apps.DJANGO_PORT_TAKEN in told, told
 
 
 def test_levels_come_from_the_header_of_a_line_not_from_words_in_it(
@@ -83,7 +88,7 @@ def test_levels_come_from_the_header_of_a_line_not_from_words_in_it(
     project.configure(web=apps.runserver(port))
     agent = connect()
     agent.call("start_process", name="web").ok()
-    agent.wait("web", "ready").ok()
+    agent.reach("web", "ready")
 
     sent = {
         "debug": "fatal-looking-debug",
@@ -96,9 +101,9 @@ def test_levels_come_from_the_header_of_a_line_not_from_words_in_it(
         assert system.http_get(f"http://127.0.0.1:{port}/log?level={level}&message={message}")[0] == 200
     # The request's own line holds the message too: look at what the shop's logger wrote.
     last = rf"^CRITICAL:shop:{sent['critical']}$"
-    agent.wait("web", "log", pattern=last).ok()
-    lines = [line for line in ostler.log_lines(agent.logs("web")) if re.match(r"[A-Z]+:shop:", line["text"])]
-    levels = {line["text"].rpartition(":")[2]: line["level"] for line in lines}
+    agent.reach("web", "log", pattern=last)
+    lines = [line for line in ostler.log_lines(agent.logs("web")) if re.match(r"[A-Z]+:shop:", line.text)]
+    levels = {line.text.rpartition(":")[2]: line.level for line in lines}
     expected = ["debug", "info", "warn", "error", "fatal"]
     assert levels == dict(zip(sent.values(), expected, strict=True))
 
@@ -111,10 +116,10 @@ def test_a_restart_serves_again_under_a_new_run(project: ostler.Project, connect
     agent = connect()
 
     first = ostler.run_of(agent.call("start_process", name="web").ok())
-    agent.wait("web", "ready").ok()
+    agent.reach("web", "ready")
     before = ostler.listed(agent.call("list_processes").ok())["web"]
     second = ostler.run_of(agent.call("restart_process", name="web").ok())
-    agent.wait("web", "ready").ok()
+    agent.reach("web", "ready")
     after = ostler.listed(agent.call("list_processes").ok())["web"]
 
     assert second != first
@@ -132,7 +137,7 @@ def test_the_server_outlives_the_agent(project: ostler.Project, connect: Connect
 
     with client.connected(project, client.protocols()[0], errlog=tmp_path / "first-stderr.log") as first:
         first.call("start_process", name="web").ok()
-        first.wait("web", "ready").ok()
+        first.reach("web", "ready")
         pid = ostler.listed(first.call("list_processes").ok())["web"]["pid"]
 
     assert system.http_get(f"http://127.0.0.1:{port}/")[0] == 200

@@ -82,25 +82,25 @@ def test_a_larger_toolset_holds_the_core(project: ostler.Project, connect: Conne
 
 def test_a_wait_for_a_line_returns_it(any_agent: client.Agent) -> None:
     any_agent.call("start_process", name="speaker").ok()
-    waited = any_agent.wait("speaker", "log", pattern=r"the till is \w+")
-    assert "ERROR: the till is stuck" in json.dumps(waited.ok())
+    waited = any_agent.reach("speaker", "log", pattern=r"the till is \w+")
+    assert ostler.Shown.read(waited["line"]) == ostler.Shown("error", "ERROR: the till is stuck")
 
 
 def test_a_wait_that_ends_without_result_says_so_and_is_no_hang(any_agent: client.Agent) -> None:
     any_agent.call("start_process", name="speaker").ok()
-    waited = any_agent.wait("speaker", "log", pattern="never said", timeout=0.5)
-    assert re.search(r"tim(ed|e) ?out|not within|still waiting", waited.seen, re.IGNORECASE), waited.seen
+    waited = any_agent.wait("speaker", "log", pattern="never said", timeout=1)
+    assert ostler.wait_outcome(waited) == "timed-out", waited
 
 
 def test_input_reaches_the_child_and_its_exit_is_seen(any_agent: client.Agent) -> None:
     any_agent.call("start_process", name="speaker").ok()
-    any_agent.wait("speaker", "log", pattern="^speaking$").ok()
+    any_agent.reach("speaker", "log", pattern="^speaking$")
     any_agent.call_with("send_input", ostler.input_arguments("speaker", "grüße")).ok()
-    any_agent.wait("speaker", "log", pattern="^heard: grüße$").ok()
+    any_agent.reach("speaker", "log", pattern="^heard: grüße$")
 
     any_agent.call_with("send_input", ostler.input_arguments("speaker", "exit 3")).ok()
-    ended = any_agent.wait("speaker", "exit").ok()
-    assert "3" in json.dumps(ended), ended
+    ended = any_agent.reach("speaker", "exit")
+    assert "exit code 3" in ended["reason"], ended
     diagnosis = any_agent.call("diagnose_process", name="speaker").seen
     assert "exit code 3" in diagnosis, diagnosis
     assert "told to leave" in diagnosis, diagnosis
@@ -108,10 +108,10 @@ def test_input_reaches_the_child_and_its_exit_is_seen(any_agent: client.Agent) -
 
 def test_escape_codes_never_reach_an_agent_but_the_words_do(any_agent: client.Agent) -> None:
     any_agent.call("start_process", name="speaker").ok()
-    any_agent.wait("speaker", "log", pattern="^speaking$").ok()
+    any_agent.reach("speaker", "log", pattern="^speaking$")
     # Every reply is checked for escape codes on its way here; what they surrounded must have survived.
-    [door] = [line for line in ostler.log_lines(any_agent.logs("speaker")) if "the door is red" in line["text"]]
-    assert (door["text"], door["level"]) == ("ERROR: the door is red", "error")
+    [door] = [line for line in ostler.log_lines(any_agent.logs("speaker")) if "the door is red" in line.text]
+    assert (door.text, door.level) == ("ERROR: the door is red", "error")
 
 
 def test_a_cursor_skips_nothing_and_repeats_nothing_while_the_child_writes(
@@ -147,10 +147,10 @@ def test_a_flood_is_answered_within_bounds(project: ostler.Project, connect: Con
     project.configure(flood=ostler.child("flood.py", 100_000))
     agent = connect()
     agent.call("start_process", name="flood").ok()
-    agent.wait("flood", "exit").ok()
-    agent.wait("flood", "log", pattern="^flooded$").ok()
+    agent.reach("flood", "log", pattern="^flooded$")
+    agent.reach("flood", "exit")
     # The bound itself is checked for every reply; here it must bite at the right end, whatever was asked for.
-    for limit in (None, 100_000):
+    for limit in (None, 500):
         texts = ostler.log_texts(agent.logs("flood", limit=limit))
         assert any("flooded" in text for text in texts), f"the newest lines are missing: {texts[-3:]}"
     assert "flooded" in ostler.log_texts(agent.logs("flood", grep="^flooded$"))
@@ -204,7 +204,7 @@ def test_a_bad_pattern_is_told_with_what_is_wrong_in_it(any_agent: client.Agent)
 
 def test_a_made_up_cursor_is_refused(any_agent: client.Agent) -> None:
     told = any_agent.call_with("get_logs", ostler.logs_arguments("speaker", cursor="../../etc")).error()
-    assert "cursor" in told, told
+    assert "../../etc" in told and "cursor" in told, told
 
 
 def test_an_unknown_tool_leaves_the_connection_usable(any_agent: client.Agent) -> None:

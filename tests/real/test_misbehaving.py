@@ -116,7 +116,7 @@ def test_an_agent_is_not_hurt_by_any_of_it(project: ostler.Project, connect: Con
     agent = connect()
     for kind, pattern in kinds.items():
         agent.call("start_process", name=kind).ok()
-        agent.wait(kind, "log", pattern=pattern).ok()
+        agent.reach(kind, "log", pattern=pattern)
         assert ostler.log_lines(agent.logs(kind)), kind
         agent.call("diagnose_process", name=kind)
 
