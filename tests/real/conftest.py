@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -99,10 +99,10 @@ def connect(project: ostler.Project, tmp_path: Path) -> Iterator[Connect]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Adds what daemon and `ostler mcp` wrote for people to the report of a failure."""
     report = yield
-    tmp = item.funcargs.get("tmp_path") if hasattr(item, "funcargs") else None
+    tmp = getattr(item, "funcargs", {}).get("tmp_path")
     if report.failed and tmp:
         for log in sorted([*tmp.rglob("*.log"), *tmp.glob("*stderr*")]):
             if "node_modules" not in log.parts and log.is_file():

@@ -219,11 +219,11 @@ class Project:
 
         return system.eventually(entry_if_there, f"{name} is one of {sorted(states)}", timeout)
 
-    def wait_text(self, pattern: str, *args: object, timeout: float = 20.0) -> str:
-        """Waits until a stored line of a child matches and returns its text."""
+    def wait_text(self, pattern: str, *args: object, last: int = 1000, timeout: float = 20.0) -> str:
+        """Waits until one of the newest `last` lines matches and returns its text."""
 
         def matching() -> str | None:
-            return next((text for text in self.texts(*args) if re.search(pattern, text)), None)
+            return next((text for text in self.texts(*args, last=last) if re.search(pattern, text)), None)
 
         return system.eventually(matching, f"a line that matches {pattern!r} is stored", timeout)
 

@@ -26,8 +26,8 @@ T = TypeVar("T")
 POLL_SECONDS = 0.02
 
 
-def eventually(check: Callable[[], T], what: str, timeout: float = 20.0) -> T:
-    """Returns the first truthy result of `check`, or fails after `timeout` seconds naming `what` and the last result."""
+def eventually(check: Callable[[], T | None], what: str, timeout: float = 20.0) -> T:
+    """Returns the first truthy result of `check`; fails after `timeout` seconds with `what` and the last result."""
     deadline = time.monotonic() + timeout
     while True:
         result = check()

@@ -12,6 +12,7 @@ import ostler
 import system
 from conftest import Connect
 
+
 def test_an_agent_runs_a_shop_from_start_to_stop(project: ostler.Project, connect: Connect) -> None:
     port = system.free_port()
     apps.copy_django(project)
@@ -79,9 +80,7 @@ def test_a_taken_port_is_told_in_the_reply_to_the_wait(project: ostler.Project, 
         assert "exit code 1" in told and apps.DJANGO_PORT_TAKEN in told, told
 
 
-def test_levels_come_from_the_header_of_a_line_not_from_words_in_it(
-    project: ostler.Project, connect: Connect
-) -> None:
+def test_levels_come_from_the_header_of_a_line_not_from_words_in_it(project: ostler.Project, connect: Connect) -> None:
     port = system.free_port()
     apps.copy_django(project)
     apps.migrate(project)

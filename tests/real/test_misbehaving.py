@@ -68,7 +68,7 @@ def test_one_that_forks_and_exits_leaves_nothing_behind_a_stop(project: ostler.P
 def test_a_line_of_20_mib_arrives_whole_in_pieces(project: ostler.Project) -> None:
     project.configure(odd=ostler.child("odd_bytes.py", "long"))
     project.run("up", "-d")
-    project.wait_text("^after$", "-n", 1, timeout=60)
+    project.wait_text("^after$", last=5, timeout=60)
     texts = project.texts("odd")
     assert (texts[0], texts[-1]) == ("before", "after")
     pieces = [text for text in texts if text.startswith("x")]
@@ -130,4 +130,4 @@ def test_a_flood_does_not_starve_its_neighbour(project: ostler.Project) -> None:
     project.wait_text("^speaking$", "speaker")
     project.run("send", "speaker", "still there?")
     project.wait_text("^heard: still there", "speaker", timeout=10)
-    project.wait_text("^flooded$", "flood", "-n", 1, timeout=120)
+    project.wait_text("^flooded$", "flood", last=5, timeout=120)
