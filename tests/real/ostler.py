@@ -237,9 +237,10 @@ class Project:
         return [p.pid for p in self.processes() if p.program == "ostler" and "daemon" in p.argv[1:]]
 
     def daemon(self) -> int:
-        daemons = self.daemons()
-        assert len(daemons) == 1, f"expected one daemon: {daemons} of {self.processes()}"
-        return daemons[0]
+        """Returns the one daemon; another that found itself to be the second may need a moment to leave."""
+        system.eventually(lambda: len(self.daemons()) == 1, f"there is one daemon among {self.processes()}", timeout=5)
+        [daemon] = self.daemons()
+        return daemon
 
     def kill_daemon(self) -> None:
         system.kill_now(self.daemon())

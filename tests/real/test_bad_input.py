@@ -121,6 +121,7 @@ def test_a_mistake_does_not_touch_what_already_runs(project: ostler.Project) -> 
 
 CORE_MODULE = b"\0asm\x01\0\0\0"
 COMPONENT = b"\0asm\x0d\0\x01\0"
+OVERSIZE = 1 << 30
 
 
 def _importing(name: bytes) -> bytes:
@@ -130,24 +131,30 @@ def _importing(name: bytes) -> bytes:
     return COMPONENT + b"\x07" + bytes([len(types)]) + types + b"\x0a" + bytes([len(imports)]) + imports
 
 
+def _half_of_the_default_classifier() -> bytes:
+    whole = (ostler.WORKSPACE / "plugins/prebuilt/regex-classifier.wasm").read_bytes()
+    return whole[: len(whole) // 2]
+
+
 def _oversized(path: Path) -> None:
     """Makes a file that claims to be large without taking the space."""
     path.write_bytes(COMPONENT)
     with path.open("r+b") as file:
-        file.truncate(1 << 30)
+        file.truncate(OVERSIZE)
 
 
 BAD_PLUGINS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
-    "text.wasm": (lambda path: path.write_text("I am a plugin, honestly.\n"), ["not a"]),
-    "empty.wasm": (lambda path: path.write_bytes(b""), []),
+    "text.wasm": (lambda path: path.write_text("I am a plugin, honestly.\n"), ["not WebAssembly"]),
+    "empty.wasm": (lambda path: path.write_bytes(b""), ["empty"]),
     "core.wasm": (lambda path: path.write_bytes(CORE_MODULE), ["core module"]),
-    "truncated.wasm": (lambda path: path.write_bytes(_importing(b"wasi:cli/environment@0.2.0")[:-4]), []),
-    "other_world.wasm": (lambda path: path.write_bytes(COMPONENT), ["export"]),
+    "half.wasm": (lambda path: path.write_bytes(_half_of_the_default_classifier()), ["truncated"]),
+    "truncated.wasm": (lambda path: path.write_bytes(_importing(b"wasi:cli/environment@0.2.0")[:-4]), ["truncated"]),
+    "other_world.wasm": (lambda path: path.write_bytes(COMPONENT), ["world"]),
     "greedy.wasm": (
         lambda path: path.write_bytes(_importing(b"wasi:filesystem/types@0.2.0")),
         ["wasi:filesystem/types"],
     ),
-    "oversized.wasm": (_oversized, ["MiB"]),
+    "oversized.wasm": (_oversized, [str(OVERSIZE)]),
     "directory.wasm": (lambda path: path.mkdir(), []),
     "dangling.wasm": (lambda path: path.symlink_to("nowhere"), []),
 }

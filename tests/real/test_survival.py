@@ -120,7 +120,7 @@ def test_many_callers_at_once_get_one_daemon(project: ostler.Project) -> None:
     with ThreadPoolExecutor(max_workers=8) as pool:
         results = list(pool.map(lambda _: project.try_run("start", "speaker"), range(8)))
     assert [result.code for result in results] == [0] * 8, "\n".join(map(str, results))
-    assert len(project.daemons()) == 1
+    project.daemon()
     speakers = [p for p in project.processes() if any(part.endswith("speaker.py") for part in p.argv)]
     assert len([p for p in speakers if p.program.startswith("python")]) == 1, speakers
 
