@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -155,7 +156,9 @@ BAD_PLUGINS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         ["wasi:filesystem/types"],
     ),
     "oversized.wasm": (_oversized, [str(OVERSIZE)]),
-    "directory.wasm": (lambda path: path.mkdir(), []),
+    "directory.wasm": (lambda path: path.mkdir(), ["not a regular file"]),
+    # Opening it would wait for a writer that never comes.
+    "pipe.wasm": (os.mkfifo, ["not a regular file"]),
     "dangling.wasm": (lambda path: path.symlink_to("nowhere"), []),
 }
 
