@@ -18,7 +18,9 @@ fn registry(files: &[(&str, &[u8])]) -> (Registry, tempfile::TempDir) {
         std::fs::write(plugins.join(name), bytes).unwrap();
     }
     let sources = [Source { origin: Origin::Project, dir: plugins }];
-    (load(&dir.path().join("cache"), &sources), dir)
+    // Shared by all tests: the default classifier takes seconds to compile in a debug build.
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
+    (load(&cache, &sources), dir)
 }
 
 fn load(cache: &Path, sources: &[Source]) -> Registry {
@@ -223,10 +225,12 @@ fn bad_files_are_listed_with_the_reason_and_harm_nobody() {
 
 #[test]
 fn a_compiled_plugin_is_loaded_from_the_cache_and_a_damaged_entry_is_compiled_again() {
-    let (first, dir) = registry(&[("guest.wasm", &Guest::new("cached").component())]);
-    assert_eq!(status(&first, "cached").state, "loaded");
-    let cache = dir.path().join("cache");
-    let sources = [Source { origin: Origin::Project, dir: dir.path().join("plugins") }];
+    let dir = tempfile::tempdir().unwrap();
+    let (cache, plugins) = (dir.path().join("cache"), dir.path().join("plugins"));
+    std::fs::create_dir(&plugins).unwrap();
+    std::fs::write(plugins.join("guest.wasm"), Guest::new("cached").component()).unwrap();
+    let sources = [Source { origin: Origin::Project, dir: plugins }];
+    assert_eq!(status(&load(&cache, &sources), "cached").state, "loaded");
     let entries = || std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
     assert_eq!(entries().len(), 2);
     for entry in entries() {

@@ -152,7 +152,7 @@ impl Driver {
         match event {
             Event::Command(Command::Start { reason, reply }) => self.start(&reason, reply).await,
             Event::Command(Command::Restart { reason, reply }) => self.restart(reason, reply).await,
-            Event::Command(Command::Stop { reply }) => self.stop(reply),
+            Event::Command(Command::Stop { reply }) => self.stop(reply).await,
             Event::Command(Command::Send { bytes, eof, reply }) => self.send(bytes, eof, reply),
             Event::Command(Command::Sign { run, sign }) => {
                 if let Some(active) = self.active(run) {
@@ -179,7 +179,7 @@ impl Driver {
                 }
             },
             Life::Down | Life::Backoff { .. } => {
-                self.want(true);
+                self.want(true).await;
                 self.history.clear();
                 self.publish(|snapshot| snapshot.restarts = 0);
                 self.launch(reason, vec![reply]).await;
@@ -197,8 +197,8 @@ impl Driver {
         }
     }
 
-    fn stop(&mut self, reply: oneshot::Sender<Stopped>) {
-        self.want(false);
+    async fn stop(&mut self, reply: oneshot::Sender<Stopped>) {
+        self.want(false).await;
         match &mut self.life {
             Life::Up(active) => {
                 // A stop is the last word: starts that waited for the end of this run are off.
@@ -541,7 +541,7 @@ impl Driver {
             let _ = stopper.send(Stopped { was_running: true, exit: Some(exit), how: Some(how.clone()) });
         }
         if let Some((reason, _)) = active.successors.first() {
-            self.want(true);
+            self.want(true).await;
             let reason = reason.clone();
             let starters = active.successors.into_iter().map(|(_, reply)| reply).collect();
             self.launch(&reason, starters).await;
@@ -660,14 +660,13 @@ impl Driver {
     }
 
     /// Writes down whether the user wants this process up, for daemons to come.
-    fn want(&self, up: bool) {
+    async fn want(&self, up: bool) {
         let (context, process) = (Arc::clone(&self.context), self.name.clone());
-        tokio::task::spawn_blocking(move || {
-            let wanted = Wanted { process, up, restarts: 0, updated_at: Time::now() };
-            if let Err(error) = context.catalogue.set_wanted(&wanted) {
-                warn!(%error, "cannot record what is wanted");
-            }
-        });
+        let wanted = Wanted { process, up, restarts: 0, updated_at: Time::now() };
+        let recorded = tokio::task::spawn_blocking(move || context.catalogue.set_wanted(&wanted)).await;
+        if let Ok(Err(error)) = recorded {
+            warn!(process = %self.name, %error, "cannot record what is wanted");
+        }
     }
 
     fn publish(&self, change: impl FnOnce(&mut Snapshot)) {
