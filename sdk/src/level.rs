@@ -22,8 +22,7 @@ pub enum Level {
 
 impl Level {
     /// Every level, from the least to the most serious.
-    pub const ALL: [Self; 6] =
-        [Self::Trace, Self::Debug, Self::Info, Self::Warn, Self::Error, Self::Fatal];
+    pub const ALL: [Self; 6] = [Self::Trace, Self::Debug, Self::Info, Self::Warn, Self::Error, Self::Fatal];
 
     /// Returns the number a verdict carries, 1 to 6; 0 stands for an undecided line.
     pub const fn code(self) -> u8 {

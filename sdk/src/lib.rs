@@ -46,7 +46,7 @@ macro_rules! export_classifier {
         #[cfg(target_family = "wasm")]
         const _: () = {
             type Plugin = $crate::guest::Component<$classifier>;
-            $crate::bindings::export!(Plugin with_types_in $crate::bindings);
+    $crate::bindings::export!(Plugin with_types_in $crate::bindings);
         };
     };
 }

@@ -62,8 +62,7 @@ pub fn push<C: Classifier>(session: &mut C, stream: Stream, lines: &[&str]) -> O
     let packed = Packed::new(lines);
     let mut verdicts = Verdicts::undecided(lines.len());
     session.push(&packed.batch(stream, 0), &mut verdicts);
-    let levels =
-        (0..lines.len()).map(|line| verdicts.level(line).map_or('-', Level::letter)).collect();
+    let levels = (0..lines.len()).map(|line| verdicts.level(line).map_or('-', Level::letter)).collect();
     Outcome { levels, notes: verdicts.into_parts().1 }
 }
 

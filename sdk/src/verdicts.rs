@@ -111,13 +111,19 @@ mod tests {
     fn lines_are_undecided_until_set() {
         let mut verdicts = Verdicts::undecided(2);
         verdicts.set(1, Level::Warn);
-        assert_eq!((verdicts.level(0), verdicts.level(1), verdicts.level(2)), (None, Some(Level::Warn), None));
+        assert_eq!(
+            (verdicts.level(0), verdicts.level(1), verdicts.level(2)),
+            (None, Some(Level::Warn), None)
+        );
         assert_eq!(verdicts.into_parts().0, [0, 4]);
     }
 
     #[test]
     fn facts_keep_their_fields() {
         let fact = Fact::port_in_use().field("port", "8000");
-        assert_eq!((fact.kind.as_str(), fact.get("port"), fact.get("url")), ("port-in-use", Some("8000"), None));
+        assert_eq!(
+            (fact.kind.as_str(), fact.get("port"), fact.get("url")),
+            ("port-in-use", Some("8000"), None)
+        );
     }
 }
