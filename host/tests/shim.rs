@@ -286,19 +286,25 @@ fn programs_are_looked_up_in_the_childs_path_and_run_in_its_directory() {
 
 #[test]
 fn the_child_starts_with_a_clean_slate() {
-    let mut run = Run::sh(
-        "grep -E 'Sig(Blk|Ign)|Umask' /proc/$$/status; ls /proc/$$/fd; cut -d' ' -f6 /proc/$$/stat; echo $$",
-    );
+    // Not through a shell, which blocks and ignores signals of its own.
+    let mut spec = shell("");
+    spec.program = "grep".into();
+    spec.args = ["-E", "Sig(Blk|Ign)|Umask", "/proc/self/status"].map(Into::into).to_vec();
+    let mut run = Run::launch(&spec);
     run.finish();
-    let words: Vec<&str> = run.output.split_whitespace().collect();
-    let [_, umask, _, blocked, _, ignored, fds @ .., session, pid] = &words[..] else {
-        panic!("{}", run.output)
-    };
-    assert_eq!((*blocked, *ignored), ("0000000000000000", "0000000000000000"));
-    assert_eq!(fds, ["0", "1", "2"]);
-    assert_eq!(session, pid);
     let own_status = fs::read_to_string("/proc/self/status").unwrap();
-    assert!(own_status.contains(&format!("Umask:\t{umask}\n")), "the umask was not inherited: {umask}");
+    let umask = own_status.lines().find(|line| line.starts_with("Umask")).unwrap();
+    let none = "0000000000000000";
+    assert_eq!(run.output, format!("{umask}\nSigBlk:\t{none}\nSigIgn:\t{none}\n"));
+}
+
+#[test]
+fn the_child_has_a_session_and_three_descriptors_of_its_own() {
+    let mut run = Run::sh("ls /proc/$$/fd; cut -d' ' -f6 /proc/$$/stat; echo $$");
+    run.finish();
+    let numbers = numbers(&run.output);
+    let [0, 1, 2, session, pid] = numbers[..] else { panic!("{numbers:?}") };
+    assert_eq!(session, pid);
 }
 
 #[test]
