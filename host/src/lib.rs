@@ -21,3 +21,4 @@ pub mod supervisor;
 // L4 façade
 pub mod api;
 pub mod daemon;
+

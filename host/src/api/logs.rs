@@ -123,6 +123,11 @@ impl Api {
     }
 }
 
+/// Returns whether `text` has the form of a cursor, as opposed to a duration or a time.
+pub fn is_cursor(text: &str) -> bool {
+    parse_duration(text).is_err() && text.parse::<jiff::Timestamp>().is_err() && text.parse::<Cursor>().is_ok()
+}
+
 /// Returns the cursor that stands after the line `seq`, in the log that `cursor` belongs to. For surfaces that pass
 /// on fewer lines than they were given.
 pub fn cursor_at(cursor: &str, seq: Seq) -> String {

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
-pub use logs::cursor_at;
+pub use logs::{cursor_at, is_cursor};
 pub use types::*;
 
 use crate::config::Project;

@@ -60,22 +60,21 @@ impl Api {
     pub(super) async fn tail(&self, run: RunId, lines: usize) -> Vec<Line> {
         let newest = LogQuery { run: Some(run), limit: lines, ..LogQuery::default() };
         let mut tail = self.page(newest).await.lines;
-        if tail.iter().any(|line| line.level >= Level::Error) {
-            return tail;
-        }
-        let errors = self.errors(run, lines / 2).await;
-        let room = lines.saturating_sub(errors.len());
-        let cut = tail.len().saturating_sub(room);
-        let mut both = errors;
-        both.extend(tail.drain(cut..).filter(|line| line.level < Level::Error));
-        both
+        let first = tail.first().map_or(Seq(0), |line| line.seq);
+        let mut errors = self.errors(run, lines / 2).await;
+        errors.retain(|line| line.seq < first);
+        tail.drain(..errors.len().min(tail.len()));
+        errors.append(&mut tail);
+        errors
     }
 
-    /// Returns the last lines of level error or fatal of a run.
+    /// Returns the last lines of level error or fatal of a run that say what went wrong: those that are not
+    /// indented. Indented ones are the frames of a stack, of which there may be many after the one that matters.
     pub(super) async fn errors(&self, run: RunId, lines: usize) -> Vec<Line> {
         let query = LogQuery {
             run: Some(run),
             min_level: Some(Level::Error),
+            pattern: Pattern::new(r"^\S").ok(),
             limit: lines.max(1),
             ..LogQuery::default()
         };
