@@ -7,3 +7,6 @@
 // L1 words
 pub mod bounds;
 pub mod model;
+
+// L5 surfaces
+pub mod mcp;
