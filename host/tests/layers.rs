@@ -183,6 +183,21 @@ fn files_say_what_they_are_and_stay_short() {
 }
 
 #[test]
+fn the_map_names_every_file_and_no_other() {
+    let text = fs::read_to_string(host().join("ARCHITECTURE.md")).expect("host/ARCHITECTURE.md");
+    let map = files_in_map(&text);
+    let is_test = |file: &str| file.ends_with("tests.rs") || file.contains("/tests/");
+    let files: BTreeSet<String> =
+        library().into_iter().map(|(file, _)| file).filter(|file| !is_test(file)).collect();
+    let missing: Vec<_> = files.difference(&map).collect();
+    let gone: Vec<_> = map.difference(&files).collect();
+    assert!(
+        missing.is_empty() && gone.is_empty(),
+        "host/ARCHITECTURE.md: not in the map: {missing:?}; gone: {gone:?}"
+    );
+}
+
+#[test]
 fn the_top_level_holds_only_what_the_design_names() {
     let ignored = fs::read_to_string(repository().join(".gitignore")).unwrap_or_default();
     let ignored: BTreeSet<&str> = ignored.lines().map(|line| line.trim_matches('/')).collect();
@@ -289,6 +304,22 @@ fn check_file(name: &str, text: &str) -> Vec<Breach> {
         breaches.push(breach(count, what, "a file has one idea and at most 600 lines: split it"));
     }
     breaches
+}
+
+/// Returns the files that the block below "The map" names: directories and root files at the start of a line, the files
+/// of the directory above indented.
+fn files_in_map(text: &str) -> BTreeSet<String> {
+    let block = text.split("## The map").nth(1).and_then(|rest| rest.split("```").nth(1)).unwrap_or_default();
+    let mut files = BTreeSet::new();
+    let mut dir = "";
+    for line in block.lines() {
+        let mut words = line.split_whitespace().peekable();
+        if !line.starts_with(' ') {
+            dir = words.next_if(|word| word.ends_with('/')).unwrap_or_default();
+        }
+        files.extend(words.take_while(|word| word.ends_with(".rs")).map(|file| format!("{dir}{file}")));
+    }
+    files
 }
 
 /// Returns the module that a file below `host/src` is.
@@ -432,6 +463,17 @@ mod the_scanner {
         assert_eq!(lines("main.rs", "fn main() { ostler::daemon::main() }"), [1]);
         assert_eq!(lines("bin/shim.rs", "use ostler::shim::run;\nuse ostler::store::Store;\n"), [2]);
         assert_eq!(lines("plugins/bindings.rs", "use ostler::plugin::{log, types};"), [0; 0]);
+    }
+
+    #[test]
+    fn reads_the_map() {
+        let text = "## The map\nSee a.rs.\n```text\nlib.rs  the root of x.rs\nbin/shim.rs  one\n\napi/  the verbs\n  \
+                    mod.rs  `Api`\n  logs.rs wait.rs  two\napi/v1/\n  old.rs  and y.rs\n```\n## After z.rs\n";
+        let found: Vec<String> = files_in_map(text).into_iter().collect();
+        assert_eq!(
+            found,
+            ["api/logs.rs", "api/mod.rs", "api/v1/old.rs", "api/wait.rs", "bin/shim.rs", "lib.rs"]
+        );
     }
 
     #[test]
