@@ -45,7 +45,7 @@ const SIDEWAYS: [(&str, &str); 7] = [
 ];
 
 /// Imports that point down and are refused all the same, because the two are kept apart on purpose.
-const APART: [(&str, &str, &str); 11] = [
+const APART: [(&str, &str, &str); 10] = [
     ("plugins", "config", "settings of plugins are handed to them"),
     ("plugins", "shim", "a plugin host knows lines, not processes"),
     ("store", "config", "the log outlives configurations"),
@@ -56,7 +56,6 @@ const APART: [(&str, &str, &str); 11] = [
     ("mcp", "pipeline", "agents come in through `api`"),
     ("mcp", "store", "agents come in through `api`"),
     ("mcp", "shim", "agents come in through `api`"),
-    ("cli", "shim", "people come in through `api`; only the daemon has shims"),
 ];
 
 /// Crates that only some files may name: a directory ends in `/`.
