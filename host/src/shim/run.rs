@@ -30,6 +30,11 @@ const FRAMES_PER_TURN: usize = 16;
 /// the start, because all pipes of a user share a budget (`/proc/sys/fs/pipe-user-pages-soft`, 64 MiB), and once it
 /// is used up every new pipe of that user has two pages.
 const FLOOD_PIPE_BYTES: usize = 1 << 20;
+/// A read this long comes from a child that is about to fill its pipe: the usual one holds 64 KiB.
+const FLOOD_READ_BYTES: usize = 32 << 10;
+/// How long a pipe is left alone after a short read that came this soon after the last one: a child that writes line
+/// by line is then woken for, and woken up for, many lines at once instead of each.
+const REST: Duration = Duration::from_millis(1);
 /// How long the last reports may wait for a peer to read them.
 const FAREWELL: Duration = Duration::from_millis(200);
 
@@ -109,6 +114,18 @@ struct Output {
     stream: Stream,
     pipe: Option<OwnedFd>,
     widened: bool,
+    last_read: Instant,
+    rests_until: Option<Instant>,
+}
+
+impl Output {
+    /// Decides whether to leave the pipe alone for a while after a read of `count` bytes that emptied it.
+    fn rest_after(&mut self, count: usize) {
+        let now = Instant::now();
+        let is_busy = now.saturating_duration_since(self.last_read) < REST;
+        self.last_read = now;
+        self.rests_until = (is_busy && count < FLOOD_READ_BYTES).then(|| now + REST);
+    }
 }
 
 enum Phase {
@@ -137,7 +154,9 @@ mod slot {
 impl Shim {
     fn new(started: Started, control: Connection, exit_files: ExitFiles) -> Self {
         let Started { listener, signals, spec, child } = started;
-        let output = |stream, pipe| Output { stream, pipe: Some(pipe), widened: false };
+        let last_read = Instant::now();
+        let output =
+            |stream, pipe| Output { stream, pipe: Some(pipe), widened: false, last_read, rests_until: None };
         let mut shim = Self {
             own_pid: rustix::process::getpid().as_raw_nonzero().get(),
             listener,
@@ -186,7 +205,7 @@ impl Shim {
             wait(slot::INPUT, fd, libc::POLLOUT);
         }
         for (place, output) in self.outputs.iter().enumerate() {
-            if let Some(pipe) = &output.pipe {
+            if let Some(pipe) = output.pipe.as_ref().filter(|_| output.rests_until.is_none()) {
                 wait(slot::OUTPUTS + place, pipe.as_raw_fd(), libc::POLLIN);
             }
         }
@@ -199,12 +218,14 @@ impl Shim {
 
     /// Returns how long to wait at most, in the milliseconds of `poll(2)`; -1 is for ever.
     fn timeout(&self) -> libc::c_int {
-        let until = match &self.phase {
-            Phase::Running => return -1,
-            Phase::Clearing(leftovers) => leftovers.next_look(),
-            Phase::Draining { until, .. } => *until,
+        let due = match &self.phase {
+            Phase::Running => None,
+            Phase::Clearing(leftovers) => Some(leftovers.next_look()),
+            Phase::Draining { until, .. } => Some(*until),
             Phase::Done => return 0,
         };
+        let rests = self.outputs.iter().filter_map(|output| output.rests_until);
+        let Some(until) = rests.chain(due).min() else { return -1 };
         let left = until.saturating_duration_since(Instant::now());
         // Rounded up, or the last part of a millisecond is spent spinning.
         libc::c_int::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(libc::c_int::MAX)
@@ -245,12 +266,13 @@ impl Shim {
                 Ok(0) => output.pipe = None,
                 Ok(count) => {
                     self.spool.append(output.stream, count);
-                    if count < self.spool.space().len() {
-                        break;
-                    }
-                    if !output.widened {
+                    if count >= FLOOD_READ_BYTES && !output.widened {
                         output.widened = true;
                         let _ = rustix::pipe::fcntl_setpipe_size(pipe, FLOOD_PIPE_BYTES);
+                    }
+                    if count < self.spool.space().len() {
+                        output.rest_after(count);
+                        break;
                     }
                 }
                 Err(rustix::io::Errno::INTR) => {}
@@ -313,6 +335,9 @@ impl Shim {
     /// Does what is due by the clock, and what follows from what has just happened.
     fn advance(&mut self) {
         let now = Instant::now();
+        for output in &mut self.outputs {
+            output.rests_until = output.rests_until.filter(|until| now < *until);
+        }
         match &mut self.phase {
             Phase::Running | Phase::Done => {}
             Phase::Clearing(leftovers) => leftovers.look(now),
