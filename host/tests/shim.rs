@@ -48,6 +48,7 @@ impl Control {
                 Ok(0) => return None,
                 Ok(count) => self.unread.extend_from_slice(&chunk[..count]),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => panic!("no report: {error}"),
             }
         }
@@ -399,7 +400,7 @@ fn killing_the_tree_gets_those_who_left_group_and_session() {
 #[test]
 fn what_outlives_the_main_child_is_told_to_go() {
     let mut run = Run::sh(
-        "(setsid sh -c 'echo $$; trap \"echo asked; exit\" TERM; while :; do sleep 0.01; done' &)
+        "(setsid sh -c 'trap \"echo asked; exit\" TERM; echo $$; while :; do sleep 0.01; done' &)
          (setsid sh -c 'echo $$; exec tail -f /dev/null' &)
          read line; exit 5",
     );

@@ -15,6 +15,9 @@ use crate::bounds;
 /// Bytes kept clear below the limit, so that the longest UTF-8 character still fits where a line is not yet cut.
 const CHARACTER_ROOM: usize = 3;
 
+/// Parameters of the CSI sequences that are passed over at once; colours have up to about 20.
+const SHORT_CSI_BYTES: usize = 64;
+
 const ESC: u8 = 0x1b;
 const BEL: u8 = 0x07;
 const CANCEL: u8 = 0x18;
@@ -127,7 +130,9 @@ impl LineSplitter {
                 let length = next_control(rest).unwrap_or(rest.len());
                 self.push_text(&rest[..length], place, lines);
                 at += length;
-                if let Some(lead) = bytes.get(at) {
+                if let Some(length) = whole_csi(&bytes[at..]) {
+                    at += length;
+                } else if let Some(lead) = bytes.get(at) {
                     self.begin_sequence(*lead, start + at as u64);
                     at += 1;
                 }
@@ -285,6 +290,14 @@ impl LineSplitter {
 fn next_control(bytes: &[u8]) -> Option<usize> {
     memchr2_iter(ESC, C1_LEAD, bytes)
         .find(|at| bytes[*at] == ESC || bytes.get(at + 1).is_none_or(|second| c1_state(*second).is_some()))
+}
+
+/// Returns the length of the short, whole and well-formed CSI sequence that `bytes` begin with, if they do: nearly
+/// every sequence in nearly every log is one, and is passed over without the state machine.
+fn whole_csi(bytes: &[u8]) -> Option<usize> {
+    let parameters = bytes.strip_prefix(b"\x1b[")?;
+    let length = parameters.iter().take(SHORT_CSI_BYTES).position(|byte| !matches!(byte, 0x20..=0x3f))?;
+    matches!(parameters[length], 0x40..=0x7e).then_some(length + 3)
 }
 
 /// Returns what follows U+0080 + `second`, if that begins a sequence.

@@ -47,6 +47,7 @@ mod child;
 mod connection;
 mod input;
 mod leftovers;
+mod output;
 mod startup;
 
 pub mod launch;

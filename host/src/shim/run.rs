@@ -4,7 +4,7 @@
 //! module's documentation for the states.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use super::control::{Report, Request, Scope, SpawnFailure, SpawnFault};
 use super::exit_file::{DoneRecord, ExitFiles, ExitRecord};
 use super::input::Input;
 use super::leftovers::{Leftovers, signal_tree};
+use super::output::Output;
 use super::spec::{LaunchSpec, SpecError};
 use super::spool::SpoolWriter;
 use super::startup::{self, ChildSignals};
@@ -24,12 +25,6 @@ use crate::model::{Exit, Stream, Time};
 
 /// Connections at a time; for another one the oldest has to go, so that stuck peers cannot lock a daemon out.
 const CONNECTIONS: usize = 4;
-/// Frames taken from one pipe before the rest of the loop has its turn.
-const FRAMES_PER_TURN: usize = 16;
-/// Pipe size for a child that fills the usual one: fewer switches between it and the shim. Not for every child from
-/// the start, because all pipes of a user share a budget (`/proc/sys/fs/pipe-user-pages-soft`, 64 MiB), and once it
-/// is used up every new pipe of that user has two pages.
-const FLOOD_PIPE_BYTES: usize = 1 << 20;
 /// How long the last reports may wait for a peer to read them.
 const FAREWELL: Duration = Duration::from_millis(200);
 
@@ -104,13 +99,6 @@ struct Shim {
     phase: Phase,
 }
 
-/// One of the child's output pipes; closed when everyone who held its other end is gone.
-struct Output {
-    stream: Stream,
-    pipe: Option<OwnedFd>,
-    widened: bool,
-}
-
 enum Phase {
     /// The main child lives.
     Running,
@@ -137,7 +125,6 @@ mod slot {
 impl Shim {
     fn new(started: Started, control: Connection, exit_files: ExitFiles) -> Self {
         let Started { listener, signals, spec, child } = started;
-        let output = |stream, pipe| Output { stream, pipe: Some(pipe), widened: false };
         let mut shim = Self {
             own_pid: rustix::process::getpid().as_raw_nonzero().get(),
             listener,
@@ -147,7 +134,7 @@ impl Shim {
             main_unreaped: true,
             exit: None,
             input: Input::new(child.stdin),
-            outputs: [output(Stream::Stdout, child.stdout), output(Stream::Stderr, child.stderr)],
+            outputs: [Output::new(Stream::Stdout, child.stdout), Output::new(Stream::Stderr, child.stderr)],
             spool: SpoolWriter::create(".", spec.spool),
             exit_files,
             leftover_grace: spec.leftover_grace,
@@ -186,8 +173,8 @@ impl Shim {
             wait(slot::INPUT, fd, libc::POLLOUT);
         }
         for (place, output) in self.outputs.iter().enumerate() {
-            if let Some(pipe) = &output.pipe {
-                wait(slot::OUTPUTS + place, pipe.as_raw_fd(), libc::POLLIN);
+            if let Some(fd) = output.waits_for() {
+                wait(slot::OUTPUTS + place, fd, libc::POLLIN);
             }
         }
         for (place, connection) in self.connections.iter().enumerate() {
@@ -199,12 +186,14 @@ impl Shim {
 
     /// Returns how long to wait at most, in the milliseconds of `poll(2)`; -1 is for ever.
     fn timeout(&self) -> libc::c_int {
-        let until = match &self.phase {
-            Phase::Running => return -1,
-            Phase::Clearing(leftovers) => leftovers.next_look(),
-            Phase::Draining { until, .. } => *until,
+        let due = match &self.phase {
+            Phase::Running => None,
+            Phase::Clearing(leftovers) => Some(leftovers.next_look()),
+            Phase::Draining { until, .. } => Some(*until),
             Phase::Done => return 0,
         };
+        let rests = self.outputs.iter().filter_map(Output::rests_until);
+        let Some(until) = rests.chain(due).min() else { return -1 };
         let left = until.saturating_duration_since(Instant::now());
         // Rounded up, or the last part of a millisecond is spent spinning.
         libc::c_int::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(libc::c_int::MAX)
@@ -235,29 +224,9 @@ impl Shim {
         }
     }
 
-    /// Moves output from a pipe to the spool.
     fn take_output(&mut self, place: usize) {
-        let output = &mut self.outputs[place];
         let before = self.spool.end();
-        for _ in 0..FRAMES_PER_TURN {
-            let Some(pipe) = &output.pipe else { break };
-            match rustix::io::read(pipe, self.spool.space()) {
-                Ok(0) => output.pipe = None,
-                Ok(count) => {
-                    self.spool.append(output.stream, count);
-                    if count < self.spool.space().len() {
-                        break;
-                    }
-                    if !output.widened {
-                        output.widened = true;
-                        let _ = rustix::pipe::fcntl_setpipe_size(pipe, FLOOD_PIPE_BYTES);
-                    }
-                }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => break,
-                Err(_) => output.pipe = None,
-            }
-        }
+        self.outputs[place].take(&mut self.spool);
         if self.spool.end() != before {
             self.ring_doorbells();
         }
@@ -313,6 +282,7 @@ impl Shim {
     /// Does what is due by the clock, and what follows from what has just happened.
     fn advance(&mut self) {
         let now = Instant::now();
+        self.outputs.iter_mut().for_each(|output| output.end_rest(now));
         match &mut self.phase {
             Phase::Running | Phase::Done => {}
             Phase::Clearing(leftovers) => leftovers.look(now),
@@ -322,7 +292,7 @@ impl Shim {
                     // What the tree wrote is in the pipes by now; two turns hold more than a pipe does.
                     (0..4).for_each(|turn| self.take_output(turn % 2));
                 }
-                if is_late || self.outputs.iter().all(|output| output.pipe.is_none()) {
+                if is_late || self.outputs.iter().all(Output::is_closed) {
                     self.finish(leftovers);
                 }
             }
