@@ -22,3 +22,7 @@ pub mod supervisor;
 pub mod api;
 pub mod daemon;
 
+
+// L5 surfaces
+pub mod cli;
+pub mod mcp;

@@ -10,7 +10,6 @@ mod lock;
 mod paths;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::sync::{mpsc, watch};
@@ -49,11 +48,6 @@ pub enum DaemonError {
     Plugins(String),
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
-    #[error(
-        "the program ostler-shim was not found beside {}: install both, as `cargo install --path host` or \
-         `cargo build -p ostler` do", .0.display()
-    )]
-    NoShim(PathBuf),
 }
 
 /// A project that is being looked after.
@@ -120,6 +114,8 @@ impl Daemon {
         tokio::spawn(pass_on(events_rx, pipeline.clone()));
 
         let handles = drivers(&context, &project, look_back(&context)?);
+        let runs_dir = paths.runs_dir();
+        store.retain_positions(|run| runs_dir.join(run.to_string()).exists());
         let _ = handles_slot.set(handles.clone());
         let (shutdown, shutdown_rx) = watch::channel(false);
         info!(project = project.name, processes = handles.len(), "daemon runs");
@@ -241,8 +237,13 @@ fn plugin_loader(
 
 fn find_shim() -> Result<ShimProgram, DaemonError> {
     let own = std::env::current_exe()?;
-    let beside = own.with_file_name("ostler-shim");
-    if beside.is_file() { Ok(ShimProgram { program: beside }) } else { Err(DaemonError::NoShim(own)) }
+    let beside = own.with_file_name(crate::shim::program::NAME);
+    if beside.is_file() {
+        return Ok(ShimProgram { program: beside });
+    }
+    // As under `cargo run`, which builds one program only.
+    info!("ostler-shim is not beside this program, which takes its place at the price of more memory");
+    Ok(ShimProgram { program: own })
 }
 
 /// Returns the version state and sockets are shared under; for surfaces that show it.

@@ -118,8 +118,10 @@ impl Intake {
         for note in chain.finish(self.subject.run) {
             report(shared, Fact::new(self.subject.run, &self.subject.process, &note));
         }
-        if let Err(error) = std::fs::remove_dir_all(&self.dir) {
-            warn!(dir = %self.dir.display(), %error, "cannot remove a run's directory");
+        match std::fs::remove_dir_all(&self.dir) {
+            // Only now is it certain that nobody will read this spool again.
+            Ok(()) => shared.store.retain_positions(|run| run != self.subject.run),
+            Err(error) => warn!(dir = %self.dir.display(), %error, "cannot remove a run's directory"),
         }
     }
 

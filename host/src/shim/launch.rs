@@ -7,10 +7,12 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use super::program::NAME;
 use super::spec::{LaunchSpec, SpecError};
 
 /// Longest path of a Unix socket: `sun_path` has 108 bytes with the NUL (`unix(7)`).
@@ -63,6 +65,7 @@ fn spawn_shim(shim_program: &Path, run_dir: &Path, socket_path: &Path) -> io::Re
     let log = log.append(true).create(true).mode(0o600).open(run_dir.join("shim.log"))?;
     // No environment: the child has its own in the spec, and the shim needs none.
     let shim = Command::new(shim_program)
+        .arg0(NAME)
         .arg(run_dir)
         .arg(socket_path)
         .env_clear()

@@ -51,6 +51,7 @@ mod output;
 mod startup;
 
 pub mod launch;
+pub mod program;
 pub mod run;
 pub mod tree;
 

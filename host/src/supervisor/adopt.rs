@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
@@ -14,6 +15,10 @@ use crate::shim::tree::{Process, descendants};
 use crate::shim::{DoneRecord, read_done, read_exit};
 use crate::store::{CatalogueError, RunRecord};
 
+/// Time for a living shim to listen on its socket.
+const SHIM_START: Duration = Duration::from_secs(2);
+/// Pause between two tries to reach it.
+const SHIM_LOOK: Duration = Duration::from_millis(5);
 /// An exit nobody knows.
 const LOST: Exit = Exit { code: None, signal: None };
 
@@ -87,7 +92,16 @@ pub fn look_back(context: &Context) -> Result<BTreeMap<ProcessName, Past>, Catal
 }
 
 fn connect(context: &Context, record: &RunRecord) -> Option<OpenRun> {
-    let socket = UnixStream::connect(context.shim_socket(record.run)).ok()?;
+    let dir = context.run_dir(record.run);
+    let deadline = Instant::now() + SHIM_START;
+    let socket = loop {
+        match UnixStream::connect(context.shim_socket(record.run)) {
+            Ok(socket) => break socket,
+            // A shim that was started just before the last daemon died may not listen yet.
+            Err(_) if Instant::now() < deadline && is_starting(&dir) => std::thread::sleep(SHIM_LOOK),
+            Err(_) => return None,
+        }
+    };
     Some(OpenRun {
         run: record.run,
         socket,
@@ -95,6 +109,10 @@ fn connect(context: &Context, record: &RunRecord) -> Option<OpenRun> {
         command: record.command.clone(),
         cwd: record.cwd.clone(),
     })
+}
+
+fn is_starting(dir: &Path) -> bool {
+    matches!(ending(dir), Ending::Unknown) && procfs::with_argument(dir.as_os_str()).is_some()
 }
 
 /// Writes down how a run ended whose shim is gone.
@@ -105,7 +123,9 @@ fn close(context: &Context, record: &RunRecord) -> Result<(), CatalogueError> {
         Ending::NotSpawned(why) => context.catalogue.run_not_spawned(run, Time::now(), &why),
         Ending::Known { exit, time, note } => context.catalogue.end_run(run, time, exit, note),
         Ending::Unknown => {
-            if let Some(child) = record.child {
+            // Start times count from boot: after another boot they tell nothing.
+            let this_boot = procfs::boot_seconds().is_some_and(|boot| record.started_at.0 / 1_000_000_000 >= boot);
+            if let Some(child) = record.child.filter(|_| this_boot) {
                 kill_orphan(child.pid, child.start);
             }
             warn!(process = %record.process, %run, "a run's shim died without a word");

@@ -3,13 +3,30 @@
 //! Only reads `/proc`; never signals anybody.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 
 /// Returns the start time of a process in clock ticks since boot, which tells it from a later one with the same pid
 /// (field 22 of `proc_pid_stat(5)`).
 pub fn start_ticks(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     after_name(&stat)?.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+/// Returns a process that was started with exactly this argument.
+pub fn with_argument(argument: &OsStr) -> Option<u32> {
+    let has = |pid: &u32| {
+        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        command.split(|byte| *byte == 0).any(|found| found == argument.as_bytes())
+    };
+    pids().find(has)
+}
+
+/// Returns when the system was booted, in seconds since the Unix epoch (`btime` of `proc_stat(5)`).
+pub fn boot_seconds() -> Option<i64> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
 }
 
 /// Returns a process and all its descendants.

@@ -1,6 +1,9 @@
 //! The driver: the one task that may change a process. It takes one event at a time — a request, a shim's report, a
 //! sign of readiness, a deadline — and [`Driver::handle`] decides what follows.
 
+mod begin;
+mod end;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,18 +12,18 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
-use super::adopt::{Ending, LastRun, OpenRun, Past, ending, kill_orphan};
-use super::handle::{Command, Handle, SendError, StartError, Started, Stopped};
-use super::link::{ShimLink, Upward};
-use super::policy::{Decision, History};
-use super::preflight::StartProblem;
-use super::ready::{self, Readiness, Sign};
-use super::snapshot::{Snapshot, State};
-use super::{Bell, Context, RunBegan, RunEvent, launch};
+use crate::supervisor::adopt::Past;
+use crate::supervisor::handle::{Command, Handle, SendError, StartError, Started, Stopped};
+use crate::supervisor::link::{ShimLink, Upward};
+use crate::supervisor::policy::History;
+use crate::supervisor::preflight::StartProblem;
+use crate::supervisor::ready::{Readiness, Sign};
+use crate::supervisor::snapshot::{Snapshot, State};
+use crate::supervisor::{Context, launch};
 use crate::config::ProcessConfig;
 use crate::model::{Exit, ProcessName, RunId, Time};
 use crate::shim::control::{Report, Request, Scope};
-use crate::store::{ProcessId, Wanted};
+use crate::store::Wanted;
 
 /// Time for a shim to say that its child runs; it takes milliseconds.
 const SPAWN_WAIT: Duration = Duration::from_secs(10);
@@ -261,125 +264,6 @@ impl Driver {
         }
     }
 
-    // ---- a run begins ----
-
-    async fn launch(&mut self, reason: &str, starters: Vec<StartReply>) {
-        self.publish(|snapshot| {
-            snapshot.state = State::Starting;
-            snapshot.reason = None;
-        });
-        let (context, name, config) =
-            (Arc::clone(&self.context), self.name.clone(), Arc::clone(&self.config));
-        let why = reason.to_owned();
-        let launched =
-            tokio::task::spawn_blocking(move || launch::launch(&context, &name, &config, &why)).await;
-        let launched = match launched {
-            Ok(Ok(launched)) => launched,
-            Ok(Err(problem)) => return self.fail_start(&problem, starters),
-            Err(panic) => return self.fail_start(&StartProblem::Spawn(panic.to_string()), starters),
-        };
-        match self.attach(launched.run, launched.socket, launched.began) {
-            Ok(mut active) => {
-                active.shim = Some(launched.shim);
-                active.starters = starters;
-                self.announce(&active);
-                self.life = Life::Up(Box::new(active));
-            }
-            Err(error) => self.fail_start(&StartProblem::Spawn(error.to_string()), starters),
-        }
-    }
-
-    fn adopt(&mut self, open: OpenRun) {
-        match self.attach(open.run, open.socket, open.began) {
-            Ok(active) => {
-                self.announce(&active);
-                self.life = Life::Up(Box::new(active));
-            }
-            Err(error) => warn!(process = %self.name, run = %open.run, %error, "cannot adopt a run"),
-        }
-    }
-
-    /// Takes up the story after a run that ended when no daemon was looking, or under an earlier one.
-    fn recall(&mut self, last: LastRun) {
-        self.publish(|snapshot| {
-            snapshot.run = Some(last.run);
-            snapshot.started = Some(last.began);
-            snapshot.exit = last.exit;
-        });
-        match last.exit {
-            Some(exit) if last.wanted => self.after_exit(exit, last.ended.since(last.began), exit.to_string()),
-            None if last.wanted => self.publish(|snapshot| {
-                snapshot.state = State::Failed;
-                snapshot.reason = last.reason;
-            }),
-            _ => {}
-        }
-    }
-
-    fn attach(
-        &self,
-        run: RunId,
-        socket: std::os::unix::net::UnixStream,
-        began: Time,
-    ) -> std::io::Result<ActiveRun> {
-        let inner = self.inner.clone();
-        let events = self.context.events.clone();
-        let link = ShimLink::attach(run, socket, move |upward| match upward {
-            // Doorbells go straight to the pipeline: a flood must not queue up behind a driver.
-            Upward::Report(Report::Doorbell { .. }) => drop(events.send(RunEvent::Output(run))),
-            upward => drop(inner.send(Event::Report(run, upward))),
-        })?;
-        let (signs, _) = mpsc::unbounded_channel();
-        Ok(ActiveRun {
-            run,
-            shim: None,
-            link,
-            began,
-            since: Instant::now(),
-            pid: None,
-            start_ticks: 0,
-            exit: None,
-            phase: Phase::Spawning { deadline: Instant::now() + SPAWN_WAIT },
-            starters: Vec::new(),
-            stoppers: Vec::new(),
-            successors: Vec::new(),
-            readers: Vec::new(),
-            signs,
-            watcher: None,
-        })
-    }
-
-    fn announce(&self, active: &ActiveRun) {
-        self.publish(|snapshot| {
-            snapshot.state = State::Starting;
-            snapshot.run = Some(active.run);
-            snapshot.started = Some(active.began);
-            snapshot.ready = false;
-        });
-        let began = RunBegan {
-            run: active.run,
-            process: self.name.clone(),
-            command: launch::words(&self.config),
-            dir: self.context.run_dir(active.run),
-            bell: Bell(Some(active.link.clone())),
-        };
-        let _ = self.context.events.send(RunEvent::Began(began));
-    }
-
-    fn fail_start(&mut self, problem: &StartProblem, starters: Vec<StartReply>) {
-        warn!(process = %self.name, %problem, "cannot start");
-        self.life = Life::Down;
-        self.publish(|snapshot| {
-            snapshot.state = State::Failed;
-            snapshot.pid = None;
-            snapshot.ready = false;
-            snapshot.reason = Some(problem.to_string());
-        });
-        for starter in starters {
-            let _ = starter.send(Err(StartError::Problem(problem.clone())));
-        }
-    }
-
     // ---- what the shim reports ----
 
     async fn report(&mut self, run: RunId, upward: Upward) {
@@ -396,7 +280,7 @@ impl Driver {
             }
             Upward::Report(Report::Exited { exit, .. }) => {
                 if let Some(active) = self.active(run) {
-                    info!(process = %active.run, %exit, "child exited");
+                    info!(%run, %exit, "child exited");
                     active.exit = Some(exit);
                 }
                 self.publish(|snapshot| {
@@ -416,52 +300,6 @@ impl Driver {
         }
     }
 
-    fn started(&mut self, pid: u32, start_ticks: u64) {
-        let has_check = self.config.ready.check.is_some();
-        let ready_config = self.config.ready.clone();
-        let (store, inner) = (Arc::clone(&self.context.store), self.inner.clone());
-        let Life::Up(active) = &mut self.life else { return };
-        let run = active.run;
-        active.pid = Some(pid);
-        active.start_ticks = start_ticks;
-        let stopping = matches!(active.phase, Phase::Stopping { .. });
-        if !stopping {
-            active.phase = Phase::Living;
-            let (signs, signs_rx) = mpsc::unbounded_channel();
-            active.signs = signs;
-            let subject = ready::Subject { run, pid, ready: ready_config, store };
-            let report = move |readiness| drop(inner.send(Event::Readiness(run, readiness)));
-            active.watcher = Some(tokio::spawn(ready::watch(subject, signs_rx, report)).abort_handle());
-        }
-        for starter in active.starters.drain(..) {
-            let _ = starter.send(Ok(Started { run, already_running: false }));
-        }
-        info!(process = %self.name, run = %run, pid, "child runs");
-        self.publish(|snapshot| {
-            snapshot.pid = Some(pid);
-            if !stopping {
-                snapshot.state = if has_check { State::Starting } else { State::Running };
-            }
-        });
-        let context = Arc::clone(&self.context);
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = context.catalogue.run_spawned(run, ProcessId { pid, start: start_ticks }) {
-                warn!(%run, %error, "cannot record a pid");
-            }
-        });
-    }
-
-    async fn spawn_failed(&mut self, problem: &StartProblem) {
-        let Life::Up(mut active) = std::mem::replace(&mut self.life, Life::Down) else { return };
-        self.close_run(&mut active, End::NotSpawned(problem.to_string())).await;
-        for stopper in active.stoppers {
-            let _ = stopper.send(Stopped { was_running: false, exit: None, how: Some(problem.to_string()) });
-        }
-        let mut starters = active.starters;
-        starters.extend(active.successors.into_iter().map(|(_, reply)| reply));
-        self.fail_start(problem, starters);
-    }
-
     fn stdin_taken(&mut self, accepted: usize, open: bool) {
         let Life::Up(active) = &mut self.life else { return };
         if active.readers.is_empty() {
@@ -470,134 +308,6 @@ impl Driver {
         // Answers come in the order of the requests.
         let reply = active.readers.remove(0);
         let _ = reply.send(if open { Ok(accepted) } else { Err(SendError::Closed) });
-    }
-
-    async fn shim_vanished(&mut self) {
-        let Life::Up(active) = &self.life else { return };
-        let (run, pid, start_ticks) = (active.run, active.pid, active.start_ticks);
-        let dir = self.context.run_dir(run);
-        let ending = tokio::task::spawn_blocking(move || ending(&dir)).await.unwrap_or(Ending::Unknown);
-        match ending {
-            // It was done just before this daemon reached it.
-            Ending::Known { exit, note, .. } => {
-                if let Some(active) = self.active(run) {
-                    active.exit = Some(exit);
-                }
-                return self.ended(note.map(str::to_owned)).await;
-            }
-            Ending::NotSpawned(why) => return self.spawn_failed(&StartProblem::Spawn(why)).await,
-            Ending::Unknown => {}
-        }
-        warn!(process = %self.name, %run, "the shim died");
-        // Without its shim the child has nobody to take its output; it must not stay as a ghost that holds a port.
-        if let Some(pid) = pid {
-            let _ = tokio::task::spawn_blocking(move || kill_orphan(pid, start_ticks)).await;
-        }
-        self.ended(Some("its shim died, so its exit status is not known".to_owned())).await;
-    }
-
-    // ---- a run ends ----
-
-    async fn ended(&mut self, note: Option<String>) {
-        let Life::Up(active) = std::mem::replace(&mut self.life, Life::Down) else { return };
-        let mut active = *active;
-        if let Some(watcher) = active.watcher.take() {
-            watcher.abort();
-        }
-        let exit = active.exit.unwrap_or(Exit { code: None, signal: None });
-        let how = match &active.phase {
-            Phase::Stopping { killed: true, .. } => {
-                format!("{exit} after a grace of {:?}", self.config.stop.grace)
-            }
-            _ => exit.to_string(),
-        };
-        let how = note.as_ref().map_or_else(|| how.clone(), |note| format!("{how}; {note}"));
-        self.close_run(&mut active, End::Exited { exit, note }).await;
-        for reader in active.readers.drain(..) {
-            let _ = reader.send(Err(SendError::NotRunning));
-        }
-        for starter in active.starters.drain(..) {
-            let _ = starter.send(Ok(Started { run: active.run, already_running: false }));
-        }
-        let stopped = matches!(active.phase, Phase::Stopping { .. });
-        if stopped || !active.successors.is_empty() {
-            self.after_stop(active, exit, how).await;
-        } else {
-            self.after_exit(exit, active.since.elapsed(), how);
-        }
-    }
-
-    async fn after_stop(&mut self, active: ActiveRun, exit: Exit, how: String) {
-        self.history.clear();
-        self.publish(|snapshot| {
-            snapshot.state = State::Stopped;
-            snapshot.pid = None;
-            snapshot.ready = false;
-            snapshot.exit = Some(exit);
-            snapshot.restarts = 0;
-            snapshot.reason = None;
-        });
-        for stopper in active.stoppers {
-            let _ = stopper.send(Stopped { was_running: true, exit: Some(exit), how: Some(how.clone()) });
-        }
-        if let Some((reason, _)) = active.successors.first() {
-            self.want(true).await;
-            let reason = reason.clone();
-            let starters = active.successors.into_iter().map(|(_, reply)| reply).collect();
-            self.launch(&reason, starters).await;
-        }
-    }
-
-    fn after_exit(&mut self, exit: Exit, lived: Duration, how: String) {
-        let now = Instant::now();
-        match self.history.decide(&self.config.restart, Some(exit), lived, now.into_std()) {
-            Decision::Restart { after } => {
-                info!(process = %self.name, %exit, ?after, "starting again");
-                self.life = Life::Backoff { until: now + after };
-                self.publish(|snapshot| {
-                    snapshot.state = State::Backoff;
-                    snapshot.pid = None;
-                    snapshot.ready = false;
-                    snapshot.exit = Some(exit);
-                    snapshot.restarts += 1;
-                    snapshot.reason = Some(format!("{how}; starting again in {after:?}"));
-                });
-            }
-            decision => {
-                let reason = match decision {
-                    Decision::GiveUp { reason } => format!("{how}; {reason}"),
-                    _ => how,
-                };
-                self.publish(|snapshot| {
-                    snapshot.state = if exit.is_success() { State::Exited } else { State::Failed };
-                    snapshot.pid = None;
-                    snapshot.ready = false;
-                    snapshot.exit = Some(exit);
-                    snapshot.reason = Some(reason);
-                });
-            }
-        }
-    }
-
-    /// Writes down how a run ended, before anybody is told, and lets the pipeline know that its spool is complete.
-    async fn close_run(&self, active: &mut ActiveRun, end: End) {
-        let (context, run, shim) = (Arc::clone(&self.context), active.run, active.shim.take());
-        let recorded = tokio::task::spawn_blocking(move || {
-            let _ = std::fs::remove_file(context.shim_socket(run));
-            let now = Time::now();
-            match end {
-                End::Exited { exit, note } => context.catalogue.end_run(run, now, exit, note.as_deref()),
-                End::NotSpawned(why) => context.catalogue.run_not_spawned(run, now, &why),
-            }
-        });
-        if let Ok(Err(error)) = recorded.await {
-            warn!(%run, %error, "cannot record the end of a run");
-        }
-        let _ = self.context.events.send(RunEvent::Ended(run));
-        if let Some(mut shim) = shim {
-            // It ends right after its last report.
-            tokio::task::spawn_blocking(move || shim.wait());
-        }
     }
 
     // ---- readiness and deadlines ----
