@@ -65,6 +65,10 @@ pub const PLUGIN_OPEN: Duration = Duration::from_secs(5);
 pub const PLUGIN_TICK: Duration = Duration::from_millis(10);
 /// Facts taken from one batch.
 pub const PLUGIN_NOTES: usize = 1024;
+/// Failed calls of one plugin within `PLUGIN_TRAP_WINDOW` after which it is left out until the daemon restarts.
+pub const PLUGIN_TRAPS: usize = 5;
+/// See `PLUGIN_TRAPS`.
+pub const PLUGIN_TRAP_WINDOW: Duration = Duration::from_secs(60);
 /// Wasm stack of a plugin, in bytes.
 pub const PLUGIN_STACK_BYTES: usize = 512 << 10;
 /// Log lines taken from one plugin in a second.

@@ -2,8 +2,27 @@
 //!
 //! Layers, from the bottom; a module imports only from those above it in this list. `ARCHITECTURE.md` draws the map.
 
-#![forbid(unsafe_op_in_unsafe_fn)]
+#![deny(unsafe_op_in_unsafe_fn)]
 
 // L1 words
 pub mod bounds;
+pub mod config;
 pub mod model;
+pub mod shim;
+
+// L2 services
+pub mod plugins;
+pub mod store;
+
+// L3 work
+pub mod pipeline;
+pub mod supervisor;
+
+// L4 façade
+pub mod api;
+pub mod daemon;
+
+
+// L5 surfaces
+pub mod cli;
+pub mod mcp;

@@ -1,0 +1,110 @@
+//! What the benchmarks share: a project with a real daemon, its socket, and figures.
+
+#![allow(dead_code, reason = "each benchmark uses a part of it")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ostler::api::{Request, Response};
+
+/// Prints one figure in the form all benchmarks end with.
+pub fn figure(name: &str, value: f64, unit: &str) {
+    println!("figure {name} {value:.3} {unit}");
+}
+
+/// Returns whether `--quick` was given: smaller counts, done within a minute.
+pub fn quick() -> bool {
+    std::env::args().any(|argument| argument == "--quick")
+}
+
+/// Returns the value at `fraction` of the sorted samples, in milliseconds.
+pub fn percentile(samples: &mut [Duration], fraction: f64) -> f64 {
+    samples.sort_unstable();
+    let index = ((samples.len() as f64 * fraction).ceil() as usize).clamp(1, samples.len()) - 1;
+    samples[index].as_secs_f64() * 1e3
+}
+
+/// A project in a temporary directory, looked after by a daemon of its own.
+pub struct Project {
+    pub dir: tempfile::TempDir,
+    daemon: Child,
+    socket: BufReader<UnixStream>,
+}
+
+impl Project {
+    /// Writes `config` as `ostler.toml` and starts a daemon for it.
+    pub fn start(config: &str) -> Self {
+        let dir = tempfile::Builder::new().prefix("osb").tempdir_in("/tmp").expect("a temporary directory");
+        let project = dir.path().join("project");
+        std::fs::create_dir(&project).expect("a project directory");
+        std::fs::write(project.join("ostler.toml"), config).expect("a configuration");
+        let daemon = Command::new(env!("CARGO_BIN_EXE_ostler"))
+            .arg("-C")
+            .arg(&project)
+            .arg("daemon")
+            .env("OSTLER_STATE_DIR", dir.path().join("state"))
+            .env("XDG_RUNTIME_DIR", dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(dir.path().join("daemon.err")).expect("a file"))
+            .spawn()
+            .expect("a daemon");
+        let socket = connect(&dir.path().join("ostler"), dir.path());
+        let mut project = Self { dir, daemon, socket: BufReader::new(socket) };
+        project.write("{\"hello\":\"cli\",\"version\":\"0.1.0\"}\n");
+        project.read();
+        project
+    }
+
+    /// Sends a request and returns its answer.
+    pub fn ask(&mut self, request: &Request) -> Response {
+        let mut line = serde_json::to_string(request).expect("a request");
+        line.push('\n');
+        self.write(&line);
+        serde_json::from_str(&self.read()).expect("an answer")
+    }
+
+    /// Returns the pid of the daemon.
+    pub fn daemon_pid(&self) -> u32 {
+        self.daemon.id()
+    }
+
+    /// Returns a path in the temporary directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&mut self, line: &str) {
+        self.socket.get_mut().write_all(line.as_bytes()).expect("the daemon's socket");
+    }
+
+    fn read(&mut self) -> String {
+        let mut line = String::new();
+        self.socket.read_line(&mut line).expect("the daemon's socket");
+        line
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        self.ask(&Request::Down { shutdown: true });
+        let _ = self.daemon.wait();
+    }
+}
+
+fn connect(runtime: &Path, dir: &Path) -> UnixStream {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let sockets = std::fs::read_dir(runtime).into_iter().flatten().flatten();
+        let stream = sockets.map(|entry| UnixStream::connect(entry.path().join("daemon"))).find_map(Result::ok);
+        if let Some(stream) = stream {
+            return stream;
+        }
+        let said = || std::fs::read_to_string(dir.join("daemon.err")).unwrap_or_default();
+        assert!(Instant::now() < deadline, "the daemon did not come up: {}", said());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,187 @@
+//! Why a process is as it is: its runs, its last errors, and what to do next.
+
+use std::sync::Arc;
+
+use super::types::{ApiError, Caller, Diagnosis, ErrorKind, RunView};
+use super::wait::describe;
+use super::{Api, view};
+use crate::config::Command;
+use crate::model::{Exit, Line};
+use crate::store::RunRecord;
+use crate::supervisor::{Handle, Snapshot, State, procfs};
+
+const RUNS: usize = 5;
+const ERRORS: usize = 10;
+const TAIL: usize = 10;
+
+impl Api {
+    /// Tells why a process is as it is.
+    pub async fn diagnose(&self, _caller: &Caller, name: &str) -> Result<Diagnosis, ApiError> {
+        let handle = self.handle(name)?;
+        let snapshot = handle.snapshot();
+        if let (false, Some(run)) = (snapshot.state.is_alive(), snapshot.run) {
+            self.drained(run).await;
+        }
+        let runs = self.runs(handle).await?;
+        let (errors, tail) = match runs.first().map(|run| run.run) {
+            Some(run) => (self.errors(run, ERRORS).await, self.tail(run, TAIL).await),
+            None => (Vec::new(), Vec::new()),
+        };
+        let facts = snapshot.run.map(|run| self.parts.pipeline.facts(run)).unwrap_or_default();
+        let hints = hints(handle, &snapshot, &runs, &errors, &facts).await;
+        let newest = errors.last().max_by_seq(tail.last());
+        let cursor = newest.map_or_else(|| self.parts.store.newest(), |line| line.seq);
+        let config = handle.config();
+        Ok(Diagnosis {
+            summary: summary(&snapshot, &errors),
+            command: match &config.command {
+                Command::Words(words) => shell_words::join(words),
+                Command::Shell(script) => script.clone(),
+            },
+            cwd: config.cwd.display().to_string(),
+            process: view::of(snapshot).await,
+            runs,
+            errors,
+            tail,
+            hints,
+            cursor: self.parts.store.cursor(cursor).to_string(),
+        })
+    }
+
+    async fn runs(&self, handle: &Handle) -> Result<Vec<RunView>, ApiError> {
+        let (catalogue, name) = (Arc::clone(&self.parts.catalogue), handle.name());
+        let runs = tokio::task::spawn_blocking(move || catalogue.runs_of(&name, RUNS)).await;
+        let unavailable = |error: String| ApiError::new(ErrorKind::Unavailable, error);
+        let runs = runs.map_err(|e| unavailable(e.to_string()))?.map_err(|e| unavailable(e.to_string()))?;
+        Ok(runs.into_iter().map(run_view).collect())
+    }
+}
+
+trait MaxBySeq<'a> {
+    fn max_by_seq(self, other: Option<&'a Line>) -> Option<&'a Line>;
+}
+
+impl<'a> MaxBySeq<'a> for Option<&'a Line> {
+    fn max_by_seq(self, other: Option<&'a Line>) -> Option<&'a Line> {
+        self.into_iter().chain(other).max_by_key(|line| line.seq)
+    }
+}
+
+fn run_view(record: RunRecord) -> RunView {
+    let how = match (&record.spawn_error, record.exit, record.ended_at) {
+        (Some(error), _, _) => error.clone(),
+        (None, Some(exit), _) => exit.to_string(),
+        (None, None, Some(_)) => "ended, nobody knows how".to_owned(),
+        (None, None, None) => "running".to_owned(),
+    };
+    let how = match &record.note {
+        Some(note) => format!("{how}; {note}"),
+        None => how,
+    };
+    RunView {
+        run: record.run,
+        reason: record.reason,
+        started: record.started_at,
+        ended: record.ended_at,
+        exit: record.exit,
+        how,
+    }
+}
+
+fn summary(snapshot: &Snapshot, errors: &[Line]) -> String {
+    let mut summary = format!("`{}` {}", snapshot.name, describe(snapshot));
+    if snapshot.state.is_alive()
+        && let Some(exit) = snapshot.exit
+    {
+        summary.push_str(&format!("; the run before ended with {exit}"));
+    }
+    if snapshot.restarts > 0 {
+        let times = if snapshot.restarts == 1 { "once".to_owned() } else { format!("{} times", snapshot.restarts) };
+        summary.push_str(&format!("; it was restarted {times}"));
+    }
+    summary.push('.');
+    if let Some(last) = errors.last() {
+        let text: String = last.text.trim().chars().take(300).collect();
+        summary.push_str(&format!(" Its last error line: {text}"));
+    }
+    summary
+}
+
+/// What the host itself can tell; adapters know more about their frameworks.
+async fn hints(
+    handle: &Handle,
+    snapshot: &Snapshot,
+    runs: &[RunView],
+    errors: &[Line],
+    facts: &[crate::pipeline::Fact],
+) -> Vec<String> {
+    let name = &snapshot.name;
+    let mut hints = Vec::new();
+    let port_in_use = facts.iter().rev().find(|fact| fact.kind == "port-in-use");
+    if let Some(fact) = port_in_use.filter(|_| !snapshot.ready) {
+        hints.push(port_hint(fact.field("port"), &handle.config().command).await);
+    }
+    match snapshot.exit {
+        Some(Exit { code: Some(127), .. }) if !snapshot.state.is_alive() => {
+            hints.push("exit code 127 is what a shell says when a command is not found: check PATH".to_owned());
+        }
+        Some(Exit { code: Some(126), .. }) if !snapshot.state.is_alive() => {
+            hints.push("exit code 126 is what a shell says when a file is not executable".to_owned());
+        }
+        Some(Exit { signal: Some(9), .. }) if snapshot.state == State::Failed || snapshot.state == State::Backoff => {
+            hints.push("SIGKILL from outside: somebody killed it, or the kernel ran out of memory (see `dmesg`)".to_owned());
+        }
+        Some(Exit { signal: Some(11), .. }) if !snapshot.state.is_alive() => {
+            hints.push("SIGSEGV: a native crash; its core dump or a debugger tells more".to_owned());
+        }
+        _ => {}
+    }
+    if snapshot.state.is_final() && !snapshot.state.is_alive() && snapshot.run.is_none() {
+        hints.push(format!("start it: start_process {{\"name\": \"{name}\"}} or `ostler start {name}`"));
+    } else if snapshot.state == State::Failed {
+        hints.push(format!("once it is mended, start it again: start_process or `ostler start {name}`"));
+    }
+    if errors.is_empty() && runs.first().is_some_and(|run| run.exit.is_some_and(|exit| !exit.is_success())) {
+        hints.push("no line was classified as an error: read the tail, or get_logs with a larger limit".to_owned());
+    }
+    hints
+}
+
+async fn port_hint(port: Option<&str>, command: &Command) -> String {
+    let from_command = || match command {
+        Command::Words(words) => port_in(words.iter().map(String::as_str)),
+        Command::Shell(script) => port_in(script.split_whitespace()),
+    };
+    let Some(port) = port.and_then(|port| port.parse().ok()).or_else(from_command) else {
+        return "the port it wants is in use: stop the other process, or give it another port".to_owned();
+    };
+    let owner = tokio::task::spawn_blocking(move || procfs::port_owner(port)).await.ok().flatten();
+    match owner {
+        Some((pid, command)) => {
+            let command: String = command.chars().filter(|c| !c.is_control()).take(120).collect();
+            format!("port {port} is held by pid {pid} ({command}): stop that, or give this process another port")
+        }
+        None => format!("port {port} was in use; nobody holds it now, so starting again may just work"),
+    }
+}
+
+/// Finds what looks like a port among a command's words: `8000`, `--port=8000`, `127.0.0.1:8000`.
+fn port_in<'a>(words: impl Iterator<Item = &'a str>) -> Option<u16> {
+    let port = |word: &str| word.rsplit([':', '=']).next()?.parse::<u16>().ok().filter(|port| *port >= 80);
+    words.filter_map(port).last()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_found_in_the_usual_places() {
+        let find = |command: &str| port_in(command.split_whitespace());
+        assert_eq!(find("python manage.py runserver 8000"), Some(8000));
+        assert_eq!(find("python manage.py runserver 127.0.0.1:8123"), Some(8123));
+        assert_eq!(find("vite --port 5173 --strictPort"), Some(5173));
+        assert_eq!(find("npx vite --port=5173"), Some(5173));
+        assert_eq!(find("sleep 5"), None);
+    }
+}

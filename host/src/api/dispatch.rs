@@ -1,0 +1,31 @@
+//! One match from requests to verbs, for surfaces that speak in requests.
+
+use super::Api;
+use super::types::{Caller, Request, Response};
+
+impl Api {
+    /// Carries out a request.
+    pub async fn dispatch(&self, caller: &Caller, request: Request) -> Response {
+        let result = match request {
+            Request::List {} => self.list(caller).await.map(Response::List),
+            Request::Up { names } => self.up(caller, &names).await.map(Response::Up),
+            Request::Down { shutdown } => self.down(caller, shutdown).await.map(Response::Down),
+            Request::Start { name } => self.start(caller, &name).await.map(Response::Start),
+            Request::Stop { name } => self.stop(caller, &name).await.map(Response::Stop),
+            Request::Restart { name } => self.restart(caller, &name).await.map(Response::Restart),
+            Request::RestartAll {} => self.restart_all(caller).await.map(Response::RestartAll),
+            Request::Logs(request) => self.logs(caller, request).await.map(Response::Logs),
+            Request::Wait(request) => {
+                self.wait(caller, request).await.map(|reply| Response::Wait(Box::new(reply)))
+            }
+            Request::Send(request) => self.send(caller, request).await.map(Response::Send),
+            Request::Diagnose { name } => self
+                .diagnose(caller, &name)
+                .await
+                .map(|diagnosis| Response::Diagnose(Box::new(diagnosis))),
+            Request::Plugins {} => self.plugins(caller).await.map(Response::Plugins),
+            Request::Status {} => self.status(caller).await.map(Response::Status),
+        };
+        result.unwrap_or_else(Response::Error)
+    }
+}

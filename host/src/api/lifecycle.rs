@@ -1,0 +1,267 @@
+//! Starting, stopping, restarting, and input.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::gate::Act;
+use super::types::{
+    ApiError, Caller, DownReply, ErrorKind, Failure, ProcessView, SendReply, SendRequest, StartReply,
+    StopReply, UpReply,
+};
+use super::{Api, view};
+use crate::bounds;
+use crate::config::{Condition, DependsOn};
+use crate::model::ProcessName;
+use crate::supervisor::{Handle, Snapshot, StartError, State};
+
+impl Api {
+    /// Starts a process; one that runs is left as it is.
+    pub async fn start(&self, caller: &Caller, name: &str) -> Result<StartReply, ApiError> {
+        let handle = self.handle(name)?;
+        let act = Act { verb: "start", target: name.to_owned(), detail: String::new() };
+        let reason = caller.surface.as_str();
+        self.gate.pass(caller, act, async { self.started(handle, handle.start(reason).await).await }).await
+    }
+
+    /// Stops a process if it runs, and starts it.
+    pub async fn restart(&self, caller: &Caller, name: &str) -> Result<StartReply, ApiError> {
+        let handle = self.handle(name)?;
+        let act = Act { verb: "restart", target: name.to_owned(), detail: String::new() };
+        let reason = caller.surface.as_str();
+        self.gate.pass(caller, act, async { self.started(handle, handle.restart(reason).await).await }).await
+    }
+
+    /// Stops a process with its whole tree; one that does not run is left as it is.
+    pub async fn stop(&self, caller: &Caller, name: &str) -> Result<StopReply, ApiError> {
+        let handle = self.handle(name)?;
+        let act = Act { verb: "stop", target: name.to_owned(), detail: String::new() };
+        let stopping = async {
+            let stopped = handle.stop().await;
+            let process = view::of(handle.snapshot()).await;
+            Ok(StopReply { process, was_running: stopped.was_running, how: stopped.how })
+        };
+        self.gate.pass(caller, act, stopping).await
+    }
+
+    /// Starts the named processes, or all that start by themselves, dependencies first.
+    pub async fn up(&self, caller: &Caller, names: &[String]) -> Result<UpReply, ApiError> {
+        let project = &self.parts.project;
+        let wanted: Vec<ProcessName> = if names.is_empty() {
+            let autostart = |name: &&ProcessName| project.processes.get(name).is_some_and(|p| p.autostart);
+            project.order.iter().filter(autostart).cloned().collect()
+        } else {
+            names.iter().map(|name| self.handle(name).map(Handle::name)).collect::<Result<_, _>>()?
+        };
+        let act = Act { verb: "up", target: join_or_all(names), detail: String::new() };
+        self.gate.pass(caller, act, async { Ok(self.up_in_order(caller, &wanted).await) }).await
+    }
+
+    /// Restarts every process that runs or is about to, dependencies first.
+    pub async fn restart_all(&self, caller: &Caller) -> Result<UpReply, ApiError> {
+        let act = Act { verb: "restart", target: "*".to_owned(), detail: String::new() };
+        let restarting = async {
+            let busy = |handle: &&Handle| !handle.snapshot().state.is_final();
+            let running: Vec<ProcessName> =
+                self.handles_in_order().filter(busy).map(Handle::name).collect();
+            self.stop_in_order(&running).await;
+            Ok(self.up_in_order(caller, &running).await)
+        };
+        self.gate.pass(caller, act, restarting).await
+    }
+
+    /// Stops every process, dependents first; with `shutdown` the daemon ends afterwards.
+    pub async fn down(&self, caller: &Caller, shutdown: bool) -> Result<DownReply, ApiError> {
+        let detail = if shutdown { "and end the daemon" } else { "" };
+        let act = Act { verb: "down", target: "*".to_owned(), detail: detail.to_owned() };
+        let stopping = async {
+            let all: Vec<ProcessName> = self.handles_in_order().map(Handle::name).collect();
+            let stopped = self.stop_in_order(&all).await;
+            Ok(DownReply { stopped, failed: Vec::new() })
+        };
+        let reply = self.gate.pass(caller, act, stopping).await?;
+        if shutdown {
+            self.parts.shutdown.send_replace(true);
+        }
+        Ok(reply)
+    }
+
+    /// Writes to a process's standard input.
+    pub async fn send(&self, caller: &Caller, request: SendRequest) -> Result<SendReply, ApiError> {
+        let handle = self.handle(&request.name)?;
+        if request.text.len() > bounds::STDIN_PENDING_BYTES {
+            let (given, most) = (request.text.len(), bounds::STDIN_PENDING_BYTES);
+            let message = format!("the text has {given} bytes; at most {most} can be sent at once");
+            return Err(ApiError::new(ErrorKind::Invalid, message).hint("send it in several pieces"));
+        }
+        // What was typed may be a password: the audit log keeps how much, not what.
+        let detail = format!("{} bytes{}", request.text.len(), if request.eof { " and end of input" } else { "" });
+        let act = Act { verb: "send", target: request.name.clone(), detail };
+        let cursor = self.parts.store.cursor(self.parts.store.newest()).to_string();
+        let sending = async {
+            let name = &request.name;
+            let given = request.text.len();
+            match handle.send(request.text.clone().into_bytes(), request.eof).await {
+                Ok(accepted) if accepted == given => {
+                    let process = view::of(handle.snapshot()).await;
+                    Ok(SendReply { process, bytes: accepted, cursor })
+                }
+                Ok(accepted) => Err(ApiError::new(
+                    ErrorKind::Failed,
+                    format!("`{name}` does not read its input: {accepted} of {given} bytes were taken"),
+                )
+                .hint("send the rest once it has read what it was given")),
+                Err(error) => {
+                    let hint = format!("start it with start_process or `ostler start {name}`");
+                    let error = ApiError::new(ErrorKind::Failed, format!("`{name}` {error}"));
+                    Err(if handle.snapshot().state.is_alive() { error } else { error.hint(hint) })
+                }
+            }
+        };
+        self.gate.pass(caller, act, sending).await
+    }
+
+    async fn started(
+        &self,
+        handle: &Handle,
+        result: Result<crate::supervisor::Started, StartError>,
+    ) -> Result<StartReply, ApiError> {
+        match result {
+            Ok(started) => Ok(StartReply {
+                process: view::of(handle.snapshot()).await,
+                already_running: started.already_running,
+                cursor: self.cursor_before_run(started.run).await,
+            }),
+            Err(error) => {
+                Err(ApiError::new(ErrorKind::Failed, format!("cannot start `{}`: {error}", handle.name())))
+            }
+        }
+    }
+
+    /// Starts `wanted` and what they depend on; those that do not wait for each other start together.
+    async fn up_in_order(&self, caller: &Caller, wanted: &[ProcessName]) -> UpReply {
+        let order = self.parts.project.with_dependencies(wanted);
+        // One channel per process carries whether it was started, to those that wait for it.
+        let (senders, receivers): (BTreeMap<_, _>, BTreeMap<_, _>) = order
+            .iter()
+            .map(|name| {
+                let (sender, receiver) = watch::channel(None::<bool>);
+                ((name.clone(), sender), (name.clone(), receiver))
+            })
+            .unzip();
+        let mut tasks = JoinSet::new();
+        for (name, sender) in senders {
+            let Some(handle) = self.parts.handles.get(&name).cloned() else { continue };
+            let dependencies: Vec<(DependsOn, Handle, watch::Receiver<Option<bool>>)> = handle
+                .config()
+                .depends_on
+                .iter()
+                .filter_map(|dependency| {
+                    let handle = self.parts.handles.get(&dependency.process)?.clone();
+                    Some((dependency.clone(), handle, receivers.get(&dependency.process)?.clone()))
+                })
+                .collect();
+            let reason = caller.surface.as_str();
+            tasks.spawn(async move {
+                let result = start_after(&handle, dependencies, reason).await;
+                sender.send_replace(Some(result.is_ok()));
+                (name, result)
+            });
+        }
+        let mut results: BTreeMap<ProcessName, Result<(), String>> = tasks.join_all().await.into_iter().collect();
+        let mut reply = UpReply { started: Vec::new(), failed: Vec::new() };
+        for name in order {
+            let Some(handle) = self.parts.handles.get(&name) else { continue };
+            match results.remove(&name) {
+                Some(Err(reason)) => reply.failed.push(Failure { name, reason }),
+                _ => reply.started.push(view::of(handle.snapshot()).await),
+            }
+        }
+        reply
+    }
+
+    /// Stops `names`, dependents before what they depend on; independent ones together.
+    async fn stop_in_order(&self, names: &[ProcessName]) -> Vec<ProcessView> {
+        let project = &self.parts.project;
+        let mut left: BTreeSet<ProcessName> = names.iter().cloned().collect();
+        let mut stopped = Vec::new();
+        while !left.is_empty() {
+            let needed: BTreeSet<&ProcessName> = left
+                .iter()
+                .filter_map(|name| project.processes.get(name))
+                .flat_map(|process| process.depends_on.iter().map(|dependency| &dependency.process))
+                .collect();
+            let mut round: Vec<ProcessName> = left.iter().filter(|n| !needed.contains(n)).cloned().collect();
+            if round.is_empty() {
+                // A cycle cannot be configured; should one exist, everything left goes at once.
+                round = left.iter().cloned().collect();
+            }
+            let mut tasks = JoinSet::new();
+            for handle in round.iter().filter_map(|name| self.parts.handles.get(name)).cloned() {
+                tasks.spawn(async move { (handle.stop().await.was_running, handle.snapshot()) });
+            }
+            for (was_running, snapshot) in tasks.join_all().await {
+                if was_running {
+                    stopped.push(view::of(snapshot).await);
+                }
+            }
+            for name in round {
+                left.remove(&name);
+            }
+        }
+        stopped
+    }
+}
+
+async fn start_after(
+    handle: &Handle,
+    dependencies: Vec<(DependsOn, Handle, watch::Receiver<Option<bool>>)>,
+    reason: &str,
+) -> Result<(), String> {
+    for (dependency, other, mut was_started) in dependencies {
+        let name = &dependency.process;
+        let started = was_started.wait_for(Option::is_some).await.is_ok_and(|started| *started == Some(true));
+        if !started {
+            return Err(format!("not started, because `{name}`, which it depends on, was not"));
+        }
+        wait_for_condition(&dependency, &other)
+            .await
+            .map_err(|why| format!("not started, because `{name}`, which it depends on, {why}"))?;
+    }
+    handle.start(reason).await.map(drop).map_err(|error| error.to_string())
+}
+
+async fn wait_for_condition(dependency: &DependsOn, other: &Handle) -> Result<(), String> {
+    let mut snapshots = other.snapshots();
+    let timeout = other.config().ready.timeout;
+    let decided = |snapshot: &Snapshot| match dependency.condition {
+        Condition::Started => Some(Ok(())),
+        Condition::Ready if snapshot.ready => Some(Ok(())),
+        Condition::ExitedOk if snapshot.state == State::Exited => Some(Ok(())),
+        Condition::Ready | Condition::ExitedOk if snapshot.state.is_final() => Some(Err(describe_end(snapshot))),
+        Condition::Ready | Condition::ExitedOk => None,
+    };
+    let wait = snapshots.wait_for(|snapshot| decided(snapshot).is_some());
+    let seen = match dependency.condition {
+        // A build or a migration takes as long as it takes.
+        Condition::ExitedOk => wait.await.ok(),
+        _ => match tokio::time::timeout(timeout, wait).await {
+            Ok(seen) => seen.ok(),
+            Err(_) => return Err(format!("was not ready within {timeout:?}")),
+        },
+    };
+    seen.and_then(|snapshot| decided(&snapshot)).unwrap_or_else(|| Err("is gone".to_owned()))
+}
+
+fn describe_end(snapshot: &Snapshot) -> String {
+    match (&snapshot.reason, snapshot.exit) {
+        (Some(reason), _) => format!("is {}: {reason}", snapshot.state.as_str()),
+        (None, Some(exit)) => format!("is {}: {exit}", snapshot.state.as_str()),
+        (None, None) => format!("is {}", snapshot.state.as_str()),
+    }
+}
+
+fn join_or_all(names: &[String]) -> String {
+    if names.is_empty() { "*".to_owned() } else { names.join(",") }
+}

@@ -1,0 +1,124 @@
+//! The façade: every verb, plain data in and out. Terminal, agents and browsers all come through here.
+//!
+//! A verb takes its [`Caller`] first. Reading verbs answer at once; those that change something go through the
+//! gate. Starting what runs and stopping what does not are successes; a failure carries what the caller needs next.
+
+mod diagnose;
+mod dispatch;
+mod gate;
+mod lifecycle;
+mod logs;
+mod types;
+mod view;
+mod wait;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::watch;
+
+pub use logs::{cursor_at, is_cursor};
+pub use types::*;
+
+use crate::config::Project;
+use crate::model::ProcessName;
+use crate::pipeline::Pipeline;
+use crate::plugins::PluginStatus;
+use crate::store::{Catalogue, Store};
+use crate::supervisor::Handle;
+use gate::Gate;
+
+/// What the verbs work on; made by the daemon's wiring.
+pub struct Parts {
+    pub project: Project,
+    pub handles: BTreeMap<ProcessName, Handle>,
+    pub store: Arc<Store>,
+    pub catalogue: Arc<Catalogue>,
+    pub pipeline: Pipeline,
+    pub state_dir: PathBuf,
+    /// What is wrong with Ostler itself, for `status`.
+    pub warnings: Arc<Mutex<Vec<String>>>,
+    /// Set to true to end the daemon.
+    pub shutdown: watch::Sender<bool>,
+}
+
+/// The verbs. Cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    parts: Arc<Parts>,
+    gate: Gate,
+}
+
+impl Api {
+    /// Puts the verbs on top of a daemon's parts.
+    pub fn new(parts: Parts) -> Self {
+        let gate = Gate::new(Arc::clone(&parts.catalogue));
+        Self { parts: Arc::new(parts), gate }
+    }
+
+    /// Returns every process in the order of the configuration.
+    pub async fn list(&self, _caller: &Caller) -> Result<Vec<ProcessView>, ApiError> {
+        let snapshots = self.handles_in_order().map(Handle::snapshot).collect();
+        Ok(view::of_many(snapshots).await)
+    }
+
+    /// Returns every plugin found, refused ones with the reason.
+    pub async fn plugins(&self, _caller: &Caller) -> Result<Vec<PluginStatus>, ApiError> {
+        let pipeline = self.parts.pipeline.clone();
+        // The first start compiles them, which may still be going on.
+        let status = tokio::task::spawn_blocking(move || pipeline.plugins());
+        status.await.map_err(|error| ApiError::new(ErrorKind::Failed, error.to_string()))
+    }
+
+    /// Returns where the daemon keeps its things, and what is wrong with it.
+    pub async fn status(&self, _caller: &Caller) -> Result<StatusReply, ApiError> {
+        let mut warnings = self.parts.warnings.lock().unwrap_or_else(|poison| poison.into_inner()).clone();
+        warnings.extend(self.parts.pipeline.warning());
+        Ok(StatusReply {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            project: self.parts.project.name.clone(),
+            dir: self.parts.project.dir.clone(),
+            state_dir: self.parts.state_dir.clone(),
+            config: self.parts.project.file.clone(),
+            warnings,
+        })
+    }
+
+    fn handles_in_order(&self) -> impl DoubleEndedIterator<Item = &Handle> {
+        let Parts { project, handles, .. } = &*self.parts;
+        let configured = project.order.iter().filter_map(|name| handles.get(name));
+        // What runs though the configuration has lost it still shows, behind the rest.
+        let orphans = handles.iter().filter(|(name, _)| !project.processes.contains_key(name));
+        configured.chain(orphans.map(|(_, handle)| handle))
+    }
+
+    /// Returns the handle of a process, or an error that names those there are.
+    fn handle(&self, name: &str) -> Result<&Handle, ApiError> {
+        let found = ProcessName::new(name).ok().and_then(|name| self.parts.handles.get(&name));
+        found.ok_or_else(|| self.no_such_process(name))
+    }
+
+    fn no_such_process(&self, name: &str) -> ApiError {
+        let names: Vec<String> = self.handles_in_order().map(|handle| handle.name().to_string()).collect();
+        let shown: String = name.chars().filter(|c| !c.is_control()).take(80).collect();
+        let error = ApiError::new(ErrorKind::NotFound, format!("there is no process `{shown}`"));
+        if names.is_empty() {
+            return match &self.parts.project.file {
+                Some(file) => error.hint(format!("{} defines no process; add a [process.NAME]", file.display())),
+                None => error.hint("this directory has no ostler.toml; `ostler init` writes one"),
+            };
+        }
+        let close = names
+            .iter()
+            .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+            .filter(|(likeness, _)| *likeness > 0.8)
+            .max_by(|a, b| a.0.total_cmp(&b.0));
+        let there_are = format!("the processes are: {}", names.join(", "));
+        error.hint(match close {
+            Some((_, close)) => format!("did you mean `{close}`? {there_are}"),
+            None => there_are,
+        })
+    }
+}

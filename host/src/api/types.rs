@@ -1,0 +1,319 @@
+//! What goes into the verbs and comes out: plain data, the same for the terminal, agents and browsers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Exit, Level, Line, ProcessName, RunId, Stream, Time};
+use crate::plugins::PluginStatus;
+use crate::supervisor::State;
+
+/// Who asks, and through what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    pub surface: Surface,
+    /// What the client calls itself: `claude-code 2.1`, `cli`; bounded and without control characters.
+    pub client: String,
+}
+
+/// A way in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Surface {
+    Cli,
+    Mcp,
+    /// The daemon itself: restarts and adoption.
+    Daemon,
+}
+
+impl Surface {
+    /// Returns the word used in the audit log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cli => "cli",
+            Self::Mcp => "mcp",
+            Self::Daemon => "daemon",
+        }
+    }
+}
+
+/// A process as `ps` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessView {
+    pub name: ProcessName,
+    pub state: State,
+    /// The child's pid while it lives.
+    pub pid: Option<u32>,
+    /// The current run, or the last one.
+    pub run: Option<RunId>,
+    pub ready: bool,
+    /// Milliseconds since the current run began; absent while nothing runs.
+    pub uptime_ms: Option<u64>,
+    /// Restarts nobody asked for, since the last manual start.
+    pub restarts: u32,
+    /// How the last run ended; absent while the first one lives.
+    pub exit: Option<Exit>,
+    /// TCP ports that the process or its descendants listen on.
+    pub ports: Vec<u16>,
+}
+
+/// A request on the daemon's socket: one JSON object a line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Every process.
+    List {},
+    /// Starts the named processes, or all with `autostart`, dependencies first.
+    Up { names: Vec<String> },
+    /// Stops everything, dependents first; with `shutdown` the daemon ends afterwards.
+    Down { shutdown: bool },
+    Start { name: String },
+    Stop { name: String },
+    Restart { name: String },
+    /// Restarts every process that runs.
+    RestartAll {},
+    Logs(LogsRequest),
+    Wait(WaitRequest),
+    Send(SendRequest),
+    Diagnose { name: String },
+    Plugins {},
+    Status {},
+}
+
+/// An answer on the daemon's socket: one JSON object a line, in the order of the requests.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Response {
+    List(Vec<ProcessView>),
+    Up(UpReply),
+    Down(DownReply),
+    Start(StartReply),
+    Stop(StopReply),
+    Restart(StartReply),
+    RestartAll(UpReply),
+    Logs(LogsReply),
+    Wait(Box<WaitReply>),
+    Send(SendReply),
+    Diagnose(Box<Diagnosis>),
+    Plugins(Vec<PluginStatus>),
+    Status(StatusReply),
+    Error(ApiError),
+}
+
+/// Which lines to read.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogsRequest {
+    /// Processes; none means all.
+    pub names: Vec<String>,
+    pub run: Option<RunId>,
+    /// Lines at least this serious; lines of unknown level are left out then.
+    pub level: Option<Level>,
+    pub stream: Option<Stream>,
+    /// A regular expression (crate `regex` syntax) the text must match.
+    pub grep: Option<String>,
+    /// A cursor of an earlier reply, a duration such as `10m`, or a time such as `2026-11-20T08:00:00Z`.
+    pub since: Option<String>,
+    /// At most this many lines: the newest ones, or with a cursor in `since` the oldest after it. Default 100.
+    pub limit: Option<usize>,
+    /// Waits up to this many milliseconds for a first line when there is none yet; at most 50,000.
+    pub wait_ms: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LogsReply {
+    /// In order of their sequence numbers.
+    pub lines: Vec<Line>,
+    /// Give it as `since` to read on: nothing twice, nothing skipped.
+    pub cursor: String,
+    /// Whether more lines match than were returned: after the last one when reading from a cursor, before the first
+    /// one otherwise.
+    pub more: bool,
+    /// Lines after the cursor that retention has deleted since.
+    pub missing: u64,
+}
+
+/// What to wait for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaitRequest {
+    pub name: String,
+    pub until: Until,
+    /// Milliseconds; at most 50,000 in one call.
+    pub timeout_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Until {
+    /// The process is ready.
+    Ready,
+    /// The current run has ended, or none is running.
+    Exit,
+    /// A line of the process matches this regular expression; lines from the start of its current run count, or
+    /// those after `since` when given.
+    Log { pattern: String, since: Option<String> },
+}
+
+/// Why a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WaitOutcome {
+    /// What was waited for has happened.
+    Met,
+    /// Time ran out first; the same call can be made again.
+    TimedOut,
+    /// It cannot happen any more without a new start: the process ended.
+    Impossible,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WaitReply {
+    pub outcome: WaitOutcome,
+    /// The outcome in words: `ready after 812 ms`, `exited with exit code 1 before it was ready`.
+    pub reason: String,
+    pub process: ProcessView,
+    /// The line that matched.
+    pub line: Option<Line>,
+    /// The last lines of the run, when the outcome is not `met`: the most serious kept first.
+    pub tail: Vec<Line>,
+    /// Reads on after what this reply has seen.
+    pub cursor: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SendRequest {
+    pub name: String,
+    /// Written to standard input as it is.
+    pub text: String,
+    /// Closes standard input afterwards.
+    pub eof: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SendReply {
+    pub process: ProcessView,
+    pub bytes: usize,
+    /// Reads what the process answers.
+    pub cursor: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StartReply {
+    pub process: ProcessView,
+    /// It ran already, and nothing was done: that is a success.
+    pub already_running: bool,
+    /// Reads the output of this run.
+    pub cursor: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StopReply {
+    pub process: ProcessView,
+    pub was_running: bool,
+    /// The end in words: `exit code 0`, `killed by SIGKILL (9) after a grace of 10s`.
+    pub how: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UpReply {
+    /// In the order they were started.
+    pub started: Vec<ProcessView>,
+    pub failed: Vec<Failure>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DownReply {
+    pub stopped: Vec<ProcessView>,
+    pub failed: Vec<Failure>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Failure {
+    pub name: ProcessName,
+    pub reason: String,
+}
+
+/// Everything known of why a process is as it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Diagnosis {
+    pub process: ProcessView,
+    /// One or two sentences: state, exit in words, likely cause.
+    pub summary: String,
+    /// The command as it is run.
+    pub command: String,
+    pub cwd: String,
+    /// The last runs, newest first.
+    pub runs: Vec<RunView>,
+    /// The last lines of level error or fatal of the last run.
+    pub errors: Vec<Line>,
+    /// The last lines of the last run, whatever their level.
+    pub tail: Vec<Line>,
+    /// What to do next, most helpful first.
+    pub hints: Vec<String>,
+    pub cursor: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunView {
+    pub run: RunId,
+    /// Why it was started: `cli`, `mcp`, `restart`.
+    pub reason: String,
+    pub started: Time,
+    pub ended: Option<Time>,
+    pub exit: Option<Exit>,
+    /// The exit in words, or what is known instead.
+    pub how: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StatusReply {
+    pub version: String,
+    pub pid: u32,
+    pub project: String,
+    pub dir: std::path::PathBuf,
+    pub state_dir: std::path::PathBuf,
+    pub config: Option<std::path::PathBuf>,
+    /// What is wrong with Ostler itself, such as a full disk.
+    pub warnings: Vec<String>,
+}
+
+/// What kind of refusal or failure it was; surfaces map it to their own codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorKind {
+    /// No such process, run or cursor.
+    NotFound,
+    /// An argument makes no sense.
+    Invalid,
+    /// A rule, scope or validator said no.
+    Denied,
+    /// It was tried and did not work.
+    Failed,
+    /// Ostler itself cannot, just now: the disk is full, it is ending.
+    Unavailable,
+}
+
+/// A refusal or failure, with the remedy.
+#[derive(Debug, Clone, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    pub kind: ErrorKind,
+    pub message: String,
+    pub hint: Option<String>,
+    /// The last lines of the run that failed.
+    pub lines: Vec<Line>,
+}
+
+impl ApiError {
+    /// Makes an error without hint or lines.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None, lines: Vec::new() }
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}

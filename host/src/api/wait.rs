@@ -1,0 +1,196 @@
+//! Waiting for a process to be ready, to end, or to say something; and why it will not.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::types::{ApiError, Caller, Until, WaitOutcome, WaitReply, WaitRequest};
+use super::{Api, view};
+use crate::bounds;
+use crate::model::{Level, Line, RunId, Seq};
+use crate::store::{LogQuery, Pattern, Take};
+use crate::supervisor::{Handle, Snapshot, State};
+
+/// Lines of the tail that a failed wait carries.
+const TAIL_LINES: usize = 20;
+/// How long an ended run's last output is waited for; the pipeline is milliseconds behind.
+const DRAIN_WAIT: Duration = Duration::from_secs(5);
+
+/// How a wait ended: the outcome, in words, and the line that matched.
+type Ended = (WaitOutcome, String, Option<Line>);
+
+impl Api {
+    /// Waits until something is so, until it cannot become so any more, or until time is over.
+    pub async fn wait(&self, _caller: &Caller, request: WaitRequest) -> Result<WaitReply, ApiError> {
+        let handle = self.handle(&request.name)?.clone();
+        let timeout = Duration::from_millis(request.timeout_ms).min(bounds::MCP_WAIT);
+        let deadline = Instant::now() + timeout;
+        let (outcome, reason, line) = match &request.until {
+            Until::Ready => wait_ready(&handle, deadline, timeout).await,
+            Until::Exit => wait_exit(&handle, deadline, timeout).await,
+            Until::Log { pattern, since } => {
+                let pattern = Self::pattern(pattern)?;
+                let since = since.as_deref().map(|text| self.cursor(text)).transpose()?;
+                self.wait_log(&handle, &pattern, since, deadline, timeout).await
+            }
+        };
+        let snapshot = handle.snapshot();
+        if !snapshot.state.is_alive()
+            && let Some(run) = snapshot.run
+        {
+            self.drained(run).await;
+        }
+        let tail = match (outcome, snapshot.run) {
+            (WaitOutcome::Met, _) if request.until != Until::Exit => Vec::new(),
+            (_, Some(run)) => self.tail(run, TAIL_LINES).await,
+            (_, None) => Vec::new(),
+        };
+        let seen = line.as_ref().or(tail.last()).map_or_else(|| self.parts.store.newest(), |line| line.seq);
+        let cursor = self.parts.store.cursor(seen).to_string();
+        Ok(WaitReply { outcome, reason, process: view::of(snapshot).await, line, tail, cursor })
+    }
+
+    /// Waits until all output of an ended run is in the log, or for a bounded time.
+    pub(super) async fn drained(&self, run: RunId) {
+        let _ = tokio::time::timeout(DRAIN_WAIT, self.parts.pipeline.drained(run)).await;
+    }
+
+    /// Returns the last lines of a run. Where an error stands further up than the last lines reach, the last errors
+    /// come first: they are what the tail is read for.
+    pub(super) async fn tail(&self, run: RunId, lines: usize) -> Vec<Line> {
+        let newest = LogQuery { run: Some(run), limit: lines, ..LogQuery::default() };
+        let mut tail = self.page(newest).await.lines;
+        let first = tail.first().map_or(Seq(0), |line| line.seq);
+        let mut errors = self.errors(run, lines / 2).await;
+        errors.retain(|line| line.seq < first);
+        tail.drain(..errors.len().min(tail.len()));
+        errors.append(&mut tail);
+        errors
+    }
+
+    /// Returns the last lines of level error or fatal of a run that say what went wrong: those that are not
+    /// indented. Indented ones are the frames of a stack, of which there may be many after the one that matters.
+    pub(super) async fn errors(&self, run: RunId, lines: usize) -> Vec<Line> {
+        let query = LogQuery {
+            run: Some(run),
+            min_level: Some(Level::Error),
+            pattern: Pattern::new(r"^\S").ok(),
+            limit: lines.max(1),
+            ..LogQuery::default()
+        };
+        self.page(query).await.lines
+    }
+
+    async fn wait_log(
+        &self,
+        handle: &Handle,
+        pattern: &Pattern,
+        since: Option<Seq>,
+        deadline: Instant,
+        timeout: Duration,
+    ) -> Ended {
+        let name = handle.name();
+        let mut newest = self.parts.store.subscribe();
+        let mut snapshots = handle.snapshots();
+        let mut query = LogQuery {
+            processes: Some(vec![name.clone()]),
+            run: if since.is_none() { handle.snapshot().run } else { None },
+            after: since,
+            pattern: Some(pattern.clone()),
+            limit: 1,
+            take: Take::Oldest,
+            ..LogQuery::default()
+        };
+        loop {
+            newest.borrow_and_update();
+            let snapshot = snapshots.borrow_and_update().clone();
+            if let (false, Some(run)) = (snapshot.state.is_alive(), snapshot.run) {
+                self.drained(run).await;
+            }
+            // Without a place to start from, "its output" is that of the run that lives now.
+            if since.is_none() && query.run != snapshot.run {
+                query.run = snapshot.run;
+                query.after = None;
+            }
+            let page = self.page(query.clone()).await;
+            if let Some(line) = page.lines.into_iter().next() {
+                return (WaitOutcome::Met, format!("`{name}` printed a matching line"), Some(line));
+            }
+            query.after = Some(page.next);
+            if snapshot.state.is_final() {
+                let how = describe(&snapshot);
+                return (WaitOutcome::Impossible, format!("`{name}` {how} and printed no matching line"), None);
+            }
+            tokio::select! {
+                changed = newest.changed() => if changed.is_err() { break },
+                changed = snapshots.changed() => if changed.is_err() { break },
+                () = tokio::time::sleep_until(deadline) => break,
+            }
+        }
+        let pattern = pattern.as_str();
+        (WaitOutcome::TimedOut, format!("no line of `{name}` matched `{pattern}` within {timeout:?}"), None)
+    }
+}
+
+async fn wait_ready(handle: &Handle, deadline: Instant, timeout: Duration) -> Ended {
+    let name = handle.name();
+    let begun = Instant::now();
+    let mut snapshots = handle.snapshots();
+    let first_run = snapshots.borrow().run;
+    let decided = |snapshot: &Snapshot| {
+        snapshot.ready || snapshot.state.is_final() || snapshot.state == State::Unhealthy
+            // It has died and is being started again: whoever waits wants to know now, not after five attempts.
+            || (snapshot.state == State::Backoff && snapshot.run == first_run)
+    };
+    match timeout_at(deadline, snapshots.wait_for(decided)).await {
+        Ok(Ok(snapshot)) if snapshot.ready => {
+            let waited = begun.elapsed().as_millis();
+            (WaitOutcome::Met, format!("`{name}` is ready (waited {waited} ms)"), None)
+        }
+        Ok(Ok(snapshot)) => {
+            (WaitOutcome::Impossible, format!("`{name}` is not ready: it {}", describe(&snapshot)), None)
+        }
+        Ok(Err(_)) => (WaitOutcome::Impossible, format!("`{name}` is gone"), None),
+        Err(_) => {
+            let advice = if handle.config().ready.check.is_none() {
+                "; it has no `ready` check, and neither its output nor a listening port said that it is. \
+                 Add `ready = { log = … }`, `{ tcp = … }` or `{ http = … }` to its configuration, or wait for a log line"
+            } else {
+                ""
+            };
+            (WaitOutcome::TimedOut, format!("`{name}` was not ready within {timeout:?}{advice}"), None)
+        }
+    }
+}
+
+async fn wait_exit(handle: &Handle, deadline: Instant, timeout: Duration) -> Ended {
+    let name = handle.name();
+    let mut snapshots = handle.snapshots();
+    let run = snapshots.borrow().run;
+    let ended = |snapshot: &Snapshot| !snapshot.state.is_alive() || snapshot.run != run;
+    match timeout_at(deadline, snapshots.wait_for(ended)).await {
+        Ok(Ok(snapshot)) => (WaitOutcome::Met, format!("`{name}` {}", describe(&snapshot)), None),
+        Ok(Err(_)) => (WaitOutcome::Met, format!("`{name}` is gone"), None),
+        Err(_) => (WaitOutcome::TimedOut, format!("`{name}` still runs after {timeout:?}"), None),
+    }
+}
+
+/// Tells a state so that it reads after the process's name.
+pub(super) fn describe(snapshot: &Snapshot) -> String {
+    let because = snapshot.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let exit = snapshot.exit.map(|exit| exit.to_string()).unwrap_or_default();
+    match snapshot.state {
+        State::Stopped if snapshot.run.is_none() => "has not been started".to_owned(),
+        State::Stopped if exit.is_empty() => "is stopped".to_owned(),
+        State::Stopped => format!("is stopped ({exit})"),
+        State::Exited => format!("has ended with {exit}"),
+        State::Failed if snapshot.reason.is_none() => format!("has failed ({exit})"),
+        State::Failed => format!("has failed{because}"),
+        State::Backoff => format!("has died{because}"),
+        State::Starting => "is starting".to_owned(),
+        State::Running => "runs; nothing says yet whether it is ready".to_owned(),
+        State::Ready => "runs and is ready".to_owned(),
+        State::Unhealthy => format!("runs but is not healthy{because}"),
+        State::Stopping => "is being stopped".to_owned(),
+    }
+}

@@ -1,0 +1,46 @@
+//! Configuration: `ostler.toml`, checked once when it is read, and plain values from then on.
+//!
+//! ```text
+//! ostler.toml ─ load ─▶ recover ─────────▶ file ─────▶ check ─────────▶ types
+//!               text    TOML tree, every   wire types  values, units,   Project,
+//!                       error of shape     as written  dependencies     ProcessConfig
+//!                          │ reword, suggest              │ depends, command, units, patterns
+//!                          └────────────▶ error ◀─────────┘
+//! ```
+//!
+//! All problems are collected in one pass, each with file, line, column, the source line and what to do; nothing
+//! starts from a file with a problem. A key's meaning and default stand at its field in `file`, from which the JSON
+//! schema is made. Imports only the words of L1 and touches files only in `load` and `envfile`.
+
+mod types;
+
+mod command;
+mod error;
+mod units;
+
+mod load;
+
+mod check;
+mod depends;
+mod detect;
+mod envfile;
+mod file;
+mod patterns;
+mod recover;
+mod reword;
+mod schema;
+mod source;
+mod suggest;
+
+#[cfg(test)]
+mod tests;
+
+pub use command::{Command, CommandError};
+pub use error::{ConfigError, Problem};
+pub use load::{FILE_NAME, find, load, load_text, propose};
+pub use schema::{config_schema, patterns_schema};
+pub use types::{
+    Condition, DependsOn, Endpoint, EnvFile, EnvVars, HttpUrl, LogPattern, PluginConfig, ProcessConfig,
+    Project, Ready, ReadyCheck, RestartPolicy, RestartWhen, StopPolicy,
+};
+pub use units::{UnitError, parse_bytes, parse_duration, parse_duration_range};

@@ -1,0 +1,63 @@
+//! One daemon per project: an exclusive lock on a file that names its owner.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+
+/// Held while the daemon lives; the kernel lets go of it however the daemon ends.
+#[derive(Debug)]
+pub struct ProjectLock {
+    _file: File,
+}
+
+/// Why the lock was not had.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    #[error("another daemon looks after this project already (pid {pid})")]
+    Held { pid: String },
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl ProjectLock {
+    /// Takes the lock at `path`, or says who has it.
+    pub fn take(path: &Path) -> Result<Self, LockError> {
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                file.set_len(0)?;
+                file.rewind()?;
+                write!(file, "{}", std::process::id())?;
+                Ok(Self { _file: file })
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut pid = String::new();
+                file.take(20).read_to_string(&mut pid)?;
+                Err(LockError::Held { pid })
+            }
+            Err(error) => Err(LockError::Io(error.into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_is_told_who_was_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let first = ProjectLock::take(&path).unwrap();
+        match ProjectLock::take(&path) {
+            Err(LockError::Held { pid }) => assert_eq!(pid, std::process::id().to_string()),
+            other => panic!("{other:?}"),
+        }
+        drop(first);
+        ProjectLock::take(&path).unwrap();
+    }
+}

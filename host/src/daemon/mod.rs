@@ -1,0 +1,251 @@
+//! The daemon's wiring: makes the parts of a project, connects supervisor and pipeline, and puts the façade on top.
+//!
+//! ```text
+//!   supervisor ──RunEvent──▶ daemon ──▶ pipeline ──Fact──▶ daemon ──Sign──▶ supervisor
+//! ```
+//!
+//! Knows no protocol: what comes in through the socket is handed to whoever started the daemon.
+
+mod lock;
+mod paths;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+pub use lock::{LockError, ProjectLock};
+pub use paths::{Paths, PathsError};
+
+use crate::api::{Api, Parts};
+use crate::config::{Command, ConfigError, ProcessConfig, Project, RestartPolicy, RestartWhen};
+use crate::model::ProcessName;
+use crate::pipeline::{Fact, OnFact, Pipeline, Source};
+use crate::plugins::{self, Origin, PluginEngine, PluginSettings, REGEX_CLASSIFIER_NAME, Registry};
+use crate::store::{Catalogue, CatalogueError, Recovery, Store, StoreError};
+use crate::supervisor::{
+    Context, Handle, OpenRun, Past, RunEvent, ShimProgram, Sign, look_back, supervise,
+};
+
+/// Threads that take in output; the second keeps a quiet process readable beside a flooding one.
+const PIPELINE_THREADS: usize = 2;
+
+/// Why a daemon does not start. Nothing has been started then.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    #[error("{0}")]
+    Paths(#[from] PathsError),
+    #[error("{0}")]
+    Locked(#[from] LockError),
+    #[error("cannot open the log: {0}")]
+    Store(#[from] StoreError),
+    #[error("cannot open the catalogue: {0}")]
+    Catalogue(#[from] CatalogueError),
+    #[error("cannot start the plugin host: {0}")]
+    Plugins(String),
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// A project that is being looked after.
+pub struct Daemon {
+    api: Api,
+    shutdown: watch::Receiver<bool>,
+    store: Arc<Store>,
+    _lock: ProjectLock,
+}
+
+impl Daemon {
+    /// Takes the project's lock, reads its configuration, opens its state, and adopts what still runs.
+    pub async fn start(paths: Paths) -> Result<Self, DaemonError> {
+        tokio::task::spawn_blocking(move || Self::start_blocking(&paths))
+            .await
+            .map_err(|error| DaemonError::Thread(std::io::Error::other(error)))?
+    }
+
+    /// Returns the verbs.
+    pub fn api(&self) -> Api {
+        self.api.clone()
+    }
+
+    /// Returns once somebody has asked the daemon to end.
+    pub async fn ended(&mut self) {
+        let _ = self.shutdown.wait_for(|ended| *ended).await;
+    }
+
+    /// Puts the log on the device, for an orderly end.
+    pub fn flush(&self) {
+        if let Err(error) = self.store.flush() {
+            warn!(%error, "cannot flush the log");
+        }
+    }
+
+    fn start_blocking(paths: &Paths) -> Result<Self, DaemonError> {
+        let project = match &paths.config_file {
+            Some(file) => crate::config::load(file)?,
+            None => Project::empty(&paths.project_dir),
+        };
+        paths.create()?;
+        let lock = ProjectLock::take(&paths.lock())?;
+        let shim = find_shim()?;
+        let warnings = Arc::new(Mutex::new(Vec::new()));
+
+        let (store, recovery) = Store::open(&paths.log_dir())?;
+        let store = Arc::new(store);
+        warnings.lock().unwrap_or_else(|poison| poison.into_inner()).extend(remarks(&recovery));
+        let catalogue = Arc::new(Catalogue::open(&paths.catalogue())?);
+
+        let (events, events_rx) = mpsc::unbounded_channel();
+        let context = Arc::new(Context {
+            catalogue: Arc::clone(&catalogue),
+            store: Arc::clone(&store),
+            runs_dir: paths.runs_dir(),
+            sockets_dir: paths.runtime_dir.clone(),
+            shim,
+            events,
+        });
+        let handles_slot = Arc::new(OnceLock::new());
+        let on_fact = signs_to(Arc::clone(&handles_slot));
+        let load = plugin_loader(paths, &project)?;
+        let pipeline = Pipeline::start(Arc::clone(&store), PIPELINE_THREADS, load, on_fact)?;
+        tokio::spawn(pass_on(events_rx, pipeline.clone()));
+
+        let handles = drivers(&context, &project, look_back(&context)?);
+        let runs_dir = paths.runs_dir();
+        store.retain_positions(|run| runs_dir.join(run.to_string()).exists());
+        let _ = handles_slot.set(handles.clone());
+        let (shutdown, shutdown_rx) = watch::channel(false);
+        info!(project = project.name, processes = handles.len(), "daemon runs");
+        let api = Api::new(Parts {
+            project,
+            handles,
+            store: Arc::clone(&store),
+            catalogue,
+            pipeline,
+            state_dir: paths.state_dir.clone(),
+            warnings,
+            shutdown,
+        });
+        Ok(Self { api, shutdown: shutdown_rx, store, _lock: lock })
+    }
+}
+
+/// Tells what opening the log came upon that a user should know.
+fn remarks(recovery: &Recovery) -> Option<String> {
+    if recovery.torn_bytes > 0 {
+        info!(bytes = recovery.torn_bytes, "an unfinished batch was cut from the log; it is taken in again");
+    }
+    let first = recovery.damage.first()?;
+    let (places, bytes) = (recovery.damaged_places, recovery.damaged_bytes);
+    let file = first.file.display();
+    let remark = format!(
+        "the log is damaged in {places} places ({bytes} bytes), the first in {file} at byte {}; \
+         the lines in them are lost, all others are not", first.offset
+    );
+    warn!(remark, "damaged log");
+    Some(remark)
+}
+
+/// Makes a driver for each process of the configuration, and for what runs though the configuration has lost it.
+fn drivers(
+    context: &Arc<Context>,
+    project: &Project,
+    mut pasts: BTreeMap<ProcessName, Past>,
+) -> BTreeMap<ProcessName, Handle> {
+    let mut handles = BTreeMap::new();
+    for (name, config) in &project.processes {
+        let past = pasts.remove(name).unwrap_or_default();
+        let handle = supervise(Arc::clone(context), name.clone(), Arc::new(config.clone()), past);
+        handles.insert(name.clone(), handle);
+    }
+    for (name, past) in pasts {
+        let Past::Open(open) = past else { continue };
+        warn!(process = %name, "runs, but is not in the configuration any more");
+        let config = orphan_config(&open);
+        let handle = supervise(Arc::clone(context), name.clone(), Arc::new(config), Past::Open(open));
+        handles.insert(name, handle);
+    }
+    handles
+}
+
+fn orphan_config(open: &OpenRun) -> ProcessConfig {
+    let mut config = ProcessConfig::new(Command::Words(open.command.clone()), open.cwd.clone());
+    config.autostart = false;
+    config.restart = RestartPolicy { when: RestartWhen::Never, ..RestartPolicy::default() };
+    config
+}
+
+/// Passes what the supervisor says of runs on to the pipeline.
+async fn pass_on(mut events: mpsc::UnboundedReceiver<RunEvent>, pipeline: Pipeline) {
+    while let Some(event) = events.recv().await {
+        match event {
+            RunEvent::Began(began) => {
+                let bell = began.bell;
+                pipeline.began(Source {
+                    run: began.run,
+                    process: began.process,
+                    command: began.command,
+                    dir: began.dir,
+                    arm: Box::new(move |seen| bell.arm(seen)),
+                });
+            }
+            RunEvent::Output(run) => pipeline.output(run),
+            RunEvent::Ended(run) => pipeline.ended(run),
+        }
+    }
+}
+
+/// Passes signs of readiness that classifiers see on to the drivers.
+fn signs_to(handles: Arc<OnceLock<BTreeMap<ProcessName, Handle>>>) -> OnFact {
+    Arc::new(move |fact: &Fact| {
+        if !matches!(fact.kind.as_str(), "ready" | "listening") {
+            return;
+        }
+        if let Some(handle) = handles.get().and_then(|handles| handles.get(&fact.process)) {
+            let url = fact.field("url").map(str::to_owned);
+            handle.sign(fact.run, Sign { kind: fact.kind.clone(), url });
+        }
+    })
+}
+
+fn plugin_loader(
+    paths: &Paths,
+    project: &Project,
+) -> Result<impl FnOnce() -> Registry + Send + use<>, DaemonError> {
+    let engine = PluginEngine::new().map_err(|error| DaemonError::Plugins(format!("{error:#}")))?;
+    let mut sources = vec![plugins::Source { origin: Origin::Project, dir: paths.project_plugins() }];
+    if let Some(dir) = &paths.user_plugins {
+        sources.push(plugins::Source { origin: Origin::User, dir: dir.clone() });
+    }
+    let mut settings: BTreeMap<String, PluginSettings> = project
+        .plugins
+        .iter()
+        .map(|(name, plugin)| {
+            let config = project.plugin_config(name).unwrap_or_default();
+            (name.clone(), PluginSettings { enabled: plugin.enabled, config })
+        })
+        .collect();
+    if let Some(config) = project.default_classifier_config(REGEX_CLASSIFIER_NAME) {
+        settings.entry(REGEX_CLASSIFIER_NAME.to_owned()).or_default().config = config;
+    }
+    let cache_dir = paths.compile_cache.clone();
+    Ok(move || Registry::load(&engine, &cache_dir, &sources, &settings))
+}
+
+fn find_shim() -> Result<ShimProgram, DaemonError> {
+    let own = std::env::current_exe()?;
+    let beside = own.with_file_name(crate::shim::program::NAME);
+    if beside.is_file() {
+        return Ok(ShimProgram { program: beside });
+    }
+    // As under `cargo run`, which builds one program only.
+    info!("ostler-shim is not beside this program, which takes its place at the price of more memory");
+    Ok(ShimProgram { program: own })
+}
+
+/// Returns the version state and sockets are shared under; for surfaces that show it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+

@@ -1,0 +1,136 @@
+//! The tools: one file each, with what it takes, what it gives back, and the call.
+//!
+//! Owns the table of tools and the way from a name to its code. A tool never talks to the protocol: it takes checked
+//! arguments and gives a [`Reply`] or a [`Failure`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rmcp::model::{Tool, ToolAnnotations};
+use serde_json::{Map, Value};
+
+use crate::api::{Api, Caller};
+use crate::bounds;
+
+use super::arguments::{self, Argument, Arguments};
+use super::reply::{Failure, Reply};
+use super::toolset::{Toolset, Toolsets};
+
+mod diagnose_process;
+mod get_logs;
+mod list_processes;
+mod restart_process;
+mod send_input;
+mod start_process;
+mod stop_process;
+mod wait_for;
+
+/// Which tool it is; a tool without code does not compile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Id {
+    ListProcesses,
+    StartProcess,
+    StopProcess,
+    RestartProcess,
+    GetLogs,
+    WaitFor,
+    SendInput,
+    DiagnoseProcess,
+}
+
+/// What a client may be told of a tool.
+#[derive(Debug)]
+pub struct Spec {
+    id: Id,
+    /// `[a-z_]`, at most 30 characters, or some clients refuse it.
+    pub name: &'static str,
+    title: &'static str,
+    /// What it gives and when to use it, under 300 characters: every turn of every conversation pays for it.
+    description: &'static str,
+    toolset: Toolset,
+    effect: Effect,
+    arguments: &'static [Argument],
+    output: fn() -> Map<String, Value>,
+}
+
+/// What a call does to the project; clients ask people more or less because of it.
+#[derive(Debug, Clone, Copy)]
+enum Effect {
+    /// Nothing.
+    Reads,
+    /// Brings about a state, and nothing more when it is there already.
+    Ensures { destructive: bool },
+    /// Something, each time.
+    Acts { destructive: bool },
+}
+
+/// Every tool, in the order clients list them.
+const TOOLS: [&Spec; 8] = [
+    &list_processes::SPEC,
+    &start_process::SPEC,
+    &stop_process::SPEC,
+    &restart_process::SPEC,
+    &get_logs::SPEC,
+    &wait_for::SPEC,
+    &send_input::SPEC,
+    &diagnose_process::SPEC,
+];
+
+/// Returns the tools of `toolsets`.
+pub fn of(toolsets: &Toolsets) -> impl Iterator<Item = &'static Spec> {
+    TOOLS.into_iter().filter(|spec| toolsets.contains(spec.toolset))
+}
+
+impl Spec {
+    /// Returns the tool as the protocol describes it.
+    pub fn describe(&self) -> Tool {
+        Tool::new(self.name, self.description, Arc::new(arguments::schema(self.arguments)))
+            .with_raw_output_schema(Arc::new((self.output)()))
+            .with_annotations(self.annotations())
+    }
+
+    fn annotations(&self) -> ToolAnnotations {
+        let hints = ToolAnnotations::with_title(self.title).open_world(false);
+        match self.effect {
+            // The other two mean nothing in a tool that only reads.
+            Effect::Reads => hints.read_only(true),
+            Effect::Ensures { destructive } => {
+                hints.read_only(false).destructive(destructive).idempotent(true)
+            }
+            Effect::Acts { destructive } => hints.read_only(false).destructive(destructive).idempotent(false),
+        }
+    }
+
+    /// Checks the arguments and calls the tool.
+    ///
+    /// # Errors
+    /// When the arguments do not fit, or the thing asked for could not be done.
+    pub async fn call(
+        &self,
+        api: &Api,
+        caller: &Caller,
+        sent: Option<Map<String, Value>>,
+    ) -> Result<Reply, Failure> {
+        let arguments = Arguments::check(self.name, self.arguments, sent).map_err(Failure::new)?;
+        match self.id {
+            Id::ListProcesses => list_processes::call(api, caller).await,
+            Id::StartProcess => start_process::call(api, caller, &arguments).await,
+            Id::StopProcess => stop_process::call(api, caller, &arguments).await,
+            Id::RestartProcess => restart_process::call(api, caller, &arguments).await,
+            Id::GetLogs => get_logs::call(api, caller, &arguments).await,
+            Id::WaitFor => wait_for::call(api, caller, &arguments).await,
+            Id::SendInput => send_input::call(api, caller, &arguments).await,
+            Id::DiagnoseProcess => diagnose_process::call(api, caller, &arguments).await,
+        }
+    }
+}
+
+/// Returns the milliseconds to wait when a call asks for `seconds`: a moment less than the longest call, so that the
+/// answer still gets out in time.
+fn wait_ms(seconds: u64) -> u64 {
+    let most = bounds::MCP_WAIT.saturating_sub(Duration::from_secs(1));
+    Duration::from_secs(seconds).min(most).as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

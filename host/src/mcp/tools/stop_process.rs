@@ -1,0 +1,52 @@
+//! `stop_process`: stops a process and all it spawned.
+
+use crate::api::{Api, Caller, StopReply};
+
+use super::super::arguments::{Argument, Arguments};
+use super::super::reply::{Failure, Reply, bounded};
+use super::super::view;
+use super::{Effect, Id, Spec, Toolset};
+
+pub const SPEC: Spec = Spec {
+    id: Id::StopProcess,
+    name: "stop_process",
+    title: "Stop a process",
+    description: "Stop a process with everything it spawned: its stop signal, a grace, then SIGKILL. It stays stopped \
+                  until started again. Returns how it ended.",
+    toolset: Toolset::Core,
+    effect: Effect::Ensures { destructive: true },
+    arguments: &[Argument::NAME],
+    output: || {
+        view::object(
+            [("process", view::process_brief()), ("was_running", view::boolean())],
+            [("how", view::string())],
+        )
+    },
+};
+
+pub async fn call(api: &Api, caller: &Caller, arguments: &Arguments) -> Result<Reply, Failure> {
+    Ok(render(&api.stop(caller, arguments.required("name")).await?))
+}
+
+fn render(stopped: &StopReply) -> Reply {
+    Reply::default()
+        .with("process", view::process(&stopped.process))
+        .with("was_running", stopped.was_running)
+        .with_some("how", stopped.how.as_deref().map(bounded))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::view::tests::view;
+    use super::*;
+
+    #[test]
+    fn a_stop_says_how_it_ended() {
+        let stopped = StopReply {
+            process: view("api", "stopped"),
+            was_running: true,
+            how: Some("killed by SIGKILL (9) after a grace of 10s".to_owned()),
+        };
+        insta::assert_snapshot!(render(&stopped).into_value(), @r#"{"how":"killed by SIGKILL (9) after a grace of 10s","process":{"name":"api","ready":false,"state":"stopped"},"was_running":true}"#);
+    }
+}

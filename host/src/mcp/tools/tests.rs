@@ -1,0 +1,105 @@
+//! What every tool has to keep to, and what clients are told of them.
+
+use super::super::budget;
+use super::*;
+
+#[test]
+fn names_and_descriptions_fit_every_client() {
+    for spec in TOOLS {
+        assert!(spec.name.len() <= 30, "{}", spec.name);
+        assert!(spec.name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_')), "{}", spec.name);
+        assert!((40..300).contains(&spec.description.len()), "{}: {}", spec.name, spec.description.len());
+    }
+}
+
+#[test]
+fn every_tool_has_its_own_name_and_code() {
+    for (index, spec) in TOOLS.iter().enumerate() {
+        assert!(TOOLS[..index].iter().all(|other| other.name != spec.name && other.id != spec.id));
+    }
+}
+
+#[test]
+fn schemas_hold_nothing_that_clients_choke_on() {
+    for spec in TOOLS {
+        let tool = spec.describe();
+        let input = serde_json::to_string(&tool.input_schema).unwrap();
+        let output = serde_json::to_string(&tool.output_schema).unwrap();
+        for schema in [&input, &output] {
+            for word in ["$ref", "$defs", "\"format\"", "\"null\"", "anyOf", "oneOf"] {
+                assert!(!schema.contains(word), "{}: {word} in {schema}", spec.name);
+            }
+        }
+        assert_eq!(tool.input_schema["additionalProperties"], false);
+        assert_eq!(tool.output_schema.as_ref().unwrap()["type"], "object");
+    }
+}
+
+#[test]
+fn the_core_tools_are_cheap_to_list() {
+    let core: Vec<Tool> = of(&Toolsets::default()).map(Spec::describe).collect();
+    let cost = budget::json_tokens(&serde_json::to_value(&core).unwrap());
+    assert!(cost < 2500, "{cost} estimated tokens");
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("plain data")
+}
+
+/// A tool in a few lines.
+fn told(tool: &Tool) -> String {
+    format!(
+        "{}: {}\n  takes {}\n  gives {}\n  hints {}\n",
+        tool.name,
+        tool.description.as_deref().unwrap_or_default(),
+        json(&tool.input_schema),
+        json(&tool.output_schema),
+        json(&tool.annotations),
+    )
+}
+
+#[test]
+fn clients_are_told_what_they_were_told_before() {
+    let core: String = of(&Toolsets::default()).map(|spec| told(&spec.describe())).collect();
+    insta::assert_snapshot!(core, @r#"
+    list_processes: List the project's processes: state, readiness, pid, uptime, ports, restarts, last exit. Call it first to learn the names.
+      takes {"additionalProperties":false,"properties":{},"type":"object"}
+      gives {"properties":{"hint":{"type":"string"},"processes":{"items":{"properties":{"exit":{"type":"string"},"name":{"type":"string"},"pid":{"type":"integer"},"ports":{"items":{"type":"integer"},"type":"array"},"ready":{"type":"boolean"},"restarts":{"type":"integer"},"run":{"type":"integer"},"state":{"enum":["stopped","starting","running","ready","unhealthy","stopping","backoff","failed","exited"],"type":"string"},"uptime_s":{"type":"integer"}},"required":["name","state","ready"],"type":"object"},"type":"array"}},"required":["processes"],"type":"object"}
+      hints {"title":"List processes","readOnlyHint":true,"openWorldHint":false}
+    start_process: Start a process; one that runs already is left alone. Returns its state and next_cursor, from where get_logs reads this run. With wait_ready a failed start returns its exit and last lines.
+      takes {"additionalProperties":false,"properties":{"name":{"type":"string"},"wait_ready":{"description":"Also wait up to 30 s until it is ready","type":"boolean"}},"required":["name"],"type":"object"}
+      gives {"properties":{"already_running":{"type":"boolean"},"hint":{"type":"string"},"next_cursor":{"type":"string"},"outcome":{"enum":["met","timed-out"],"type":"string"},"process":{"type":"object"},"reason":{"type":"string"},"tail":{"items":{"type":"string"},"type":"array"}},"required":["process","next_cursor"],"type":"object"}
+      hints {"title":"Start a process","readOnlyHint":false,"destructiveHint":false,"idempotentHint":true,"openWorldHint":false}
+    stop_process: Stop a process with everything it spawned: its stop signal, a grace, then SIGKILL. It stays stopped until started again. Returns how it ended.
+      takes {"additionalProperties":false,"properties":{"name":{"type":"string"}},"required":["name"],"type":"object"}
+      gives {"properties":{"how":{"type":"string"},"process":{"type":"object"},"was_running":{"type":"boolean"}},"required":["process","was_running"],"type":"object"}
+      hints {"title":"Stop a process","readOnlyHint":false,"destructiveHint":true,"idempotentHint":true,"openWorldHint":false}
+    restart_process: Stop a process with everything it spawned, and start it anew; one that does not run is started. For changed configuration, or code that is not reloaded. Returns what start_process returns.
+      takes {"additionalProperties":false,"properties":{"name":{"type":"string"},"wait_ready":{"description":"Also wait up to 30 s until it is ready","type":"boolean"}},"required":["name"],"type":"object"}
+      gives {"properties":{"next_cursor":{"type":"string"},"process":{"type":"object"}},"required":["process","next_cursor"],"type":"object"}
+      hints {"title":"Restart a process","readOnlyHint":false,"destructiveHint":true,"idempotentHint":false,"openWorldHint":false}
+    get_logs: Read the newest log lines, or with a cursor in since the ones after it, nothing twice or skipped. Lines read `time level process| text`; the time shows when the second changes, ×N marks repeats. Pass next_cursor as since to read on.
+      takes {"additionalProperties":false,"properties":{"grep":{"description":"Regex the text must match","type":"string"},"level":{"description":"At least this serious","enum":["trace","debug","info","warn","error","fatal"],"type":"string"},"limit":{"default":50,"description":"Most lines","maximum":500,"minimum":1,"type":"integer"},"name":{"description":"Process name; all when left out","type":"string"},"run":{"description":"One run only; default all","minimum":1,"type":"integer"},"since":{"description":"A next_cursor, a duration like 10m, or an RFC 3339 time","type":"string"},"stream":{"enum":["stdout","stderr"],"type":"string"}},"type":"object"}
+      gives {"properties":{"hint":{"type":"string"},"left_out":{"type":"integer"},"lines":{"items":{"type":"string"},"type":"array"},"missing":{"type":"integer"},"more":{"type":"boolean"},"next_cursor":{"type":"string"}},"required":["lines","next_cursor","more"],"type":"object"}
+      hints {"title":"Get logs","readOnlyHint":true,"openWorldHint":false}
+    wait_for: Wait until a process is ready, has exited, or prints a line that matches pattern. Returns outcome met, timed-out (call again) or impossible (it ended first), with the matching line or the last ones.
+      takes {"additionalProperties":false,"properties":{"name":{"type":"string"},"pattern":{"description":"Regex for until=log","type":"string"},"since":{"description":"Cursor for until=log: later lines count; default the current run","type":"string"},"timeout_seconds":{"default":30,"maximum":50,"minimum":1,"type":"integer"},"until":{"default":"ready","enum":["ready","exit","log"],"type":"string"}},"required":["name"],"type":"object"}
+      gives {"properties":{"hint":{"type":"string"},"line":{"type":"string"},"next_cursor":{"type":"string"},"outcome":{"enum":["met","timed-out","impossible"],"type":"string"},"process":{"type":"object"},"reason":{"type":"string"},"tail":{"items":{"type":"string"},"type":"array"}},"required":["outcome","reason","process","next_cursor"],"type":"object"}
+      hints {"title":"Wait for a process","readOnlyHint":true,"openWorldHint":false}
+    send_input: Write text to a running process's standard input, such as the answer to a prompt. Returns next_cursor: pass it as since to wait_for or get_logs to read what the process answers.
+      takes {"additionalProperties":false,"properties":{"enter":{"default":true,"description":"End the text with a newline","type":"boolean"},"eof":{"description":"Then close standard input","type":"boolean"},"name":{"type":"string"},"text":{"type":"string"}},"required":["name","text"],"type":"object"}
+      gives {"properties":{"bytes":{"type":"integer"},"next_cursor":{"type":"string"},"process":{"type":"object"}},"required":["process","bytes","next_cursor"],"type":"object"}
+      hints {"title":"Send input to a process","readOnlyHint":false,"destructiveHint":true,"idempotentHint":false,"openWorldHint":false}
+    diagnose_process: Explain why a process is as it is: summary with the exit in words, command, recent runs, last error lines, last lines, and hints what to do next. Call it when something failed, before reading logs.
+      takes {"additionalProperties":false,"properties":{"name":{"type":"string"}},"required":["name"],"type":"object"}
+      gives {"properties":{"command":{"type":"string"},"cwd":{"type":"string"},"errors":{"items":{"type":"string"},"type":"array"},"hints":{"items":{"type":"string"},"type":"array"},"next_cursor":{"type":"string"},"process":{"type":"object"},"runs":{"items":{"type":"string"},"type":"array"},"summary":{"type":"string"},"tail":{"items":{"type":"string"},"type":"array"}},"required":["summary","process","command","cwd","next_cursor"],"type":"object"}
+      hints {"title":"Diagnose a process","readOnlyHint":true,"openWorldHint":false}
+    "#);
+}
+
+#[test]
+fn a_wait_ends_before_the_call_does() {
+    assert_eq!(wait_ms(30), 30_000);
+    assert!(u128::from(wait_ms(50)) < bounds::MCP_WAIT.as_millis());
+    assert_eq!(wait_ms(u64::MAX), wait_ms(50));
+}

@@ -1,0 +1,295 @@
+//! One run on its way from the spool into the store, in bounded steps.
+
+use std::path::PathBuf;
+
+use tracing::warn;
+
+use super::lines::{LineSplitter, Lines};
+use super::{Fact, Shared, Source};
+use crate::bounds;
+use crate::model::{SpoolPosition, Stream, Time};
+use crate::plugins::{Chain, ChainVerdicts, Packed, Subject};
+use crate::shim::{ChunkKind, SpoolReader};
+use crate::store::Batch;
+
+/// What a step has achieved.
+pub(super) enum Stepped {
+    /// There may be more in the spool.
+    More,
+    /// The spool is read to its end for now; `unfinished` says whether a line still waits for its end.
+    Dry { unfinished: bool },
+    /// The store would not take the batch, for this reason. It is kept, and tried again at the next step.
+    Refused(String),
+}
+
+/// What becomes of a line whose end has not come when the spool is read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unfinished {
+    /// It waits.
+    Keep,
+    /// It has waited long enough (a prompt): it is stored as partial, and what comes later continues it.
+    StorePartial,
+    /// Its end will never come: it is stored as it is.
+    Finish,
+}
+
+/// The intake of one run.
+pub(super) struct Intake {
+    subject: Subject,
+    dir: PathBuf,
+    reader: SpoolReader,
+    arm: Box<dyn Fn(u64) + Send>,
+    stdout: LineSplitter,
+    stderr: LineSplitter,
+    /// Lines of the run that are in the store or in `pending`.
+    lines: u64,
+    pending: Pending,
+    verdicts: ChainVerdicts,
+    /// Reused for the line ends of one call, which count from its own first line.
+    ends: Vec<u32>,
+}
+
+/// The columns of a batch on its way into the store.
+#[derive(Default)]
+struct Pending {
+    lines: Lines,
+    levels: Vec<u8>,
+    streams: Vec<u8>,
+    flags: Vec<u8>,
+    times: Vec<i64>,
+    facts: Vec<Fact>,
+    position: SpoolPosition,
+    /// The position has moved, or there are lines.
+    dirty: bool,
+}
+
+impl Intake {
+    pub(super) fn open(source: Source, shared: &Shared) -> std::io::Result<Self> {
+        let taken = shared.store.position(source.run).unwrap_or_default();
+        Ok(Self {
+            reader: SpoolReader::open(&source.dir, taken)?,
+            subject: Subject { run: source.run, process: source.process, command: source.command },
+            dir: source.dir,
+            arm: source.arm,
+            stdout: LineSplitter::default(),
+            stderr: LineSplitter::default(),
+            lines: taken.lines,
+            pending: Pending { position: taken, ..Pending::default() },
+            verdicts: ChainVerdicts::default(),
+            ends: Vec::new(),
+        })
+    }
+
+    /// Asks the shim to say when there is more than has been read.
+    pub(super) fn arm(&self) {
+        (self.arm)(self.reader.position());
+    }
+
+    /// Takes in at most [`bounds::INGEST_STEP_BYTES`] of spool.
+    pub(super) fn step(
+        &mut self,
+        chain: &mut Chain,
+        shared: &Shared,
+        unfinished: Unfinished,
+    ) -> std::io::Result<Stepped> {
+        if self.pending.dirty
+            && let Err(problem) = self.store(shared)
+        {
+            return Ok(Stepped::Refused(problem));
+        }
+        let dry = self.read(chain)?;
+        if dry && unfinished != Unfinished::Keep {
+            self.take_unfinished(unfinished, chain);
+        }
+        self.pending.position = self.position();
+        if let Err(problem) = self.store(shared) {
+            return Ok(Stepped::Refused(problem));
+        }
+        if dry {
+            // What could not be stored now, such as a lone carriage return, waits for output and not for time.
+            Ok(Stepped::Dry { unfinished: unfinished == Unfinished::Keep && self.is_unfinished() })
+        } else {
+            Ok(Stepped::More)
+        }
+    }
+
+    /// Ends the run: last facts, and its directory removed.
+    pub(super) fn finish(self, chain: &mut Chain, shared: &Shared) {
+        for note in chain.finish(self.subject.run) {
+            report(shared, Fact::new(self.subject.run, &self.subject.process, &note));
+        }
+        match std::fs::remove_dir_all(&self.dir) {
+            // Only now is it certain that nobody will read this spool again.
+            Ok(()) => shared.store.retain_positions(|run| run != self.subject.run),
+            Err(error) => warn!(dir = %self.dir.display(), %error, "cannot remove a run's directory"),
+        }
+    }
+
+    /// Returns whether the spool was read to its end.
+    fn read(&mut self, chain: &mut Chain) -> std::io::Result<bool> {
+        let mut taken = 0;
+        // Lines of one stream that follow each other are classified together.
+        let mut unclassified = Unclassified { first: 0, stream: Stream::Stdout };
+        let dry = loop {
+            if taken >= bounds::INGEST_STEP_BYTES {
+                break false;
+            }
+            let Some(chunk) = self.reader.next_chunk()? else { break true };
+            let (time, stream) = (chunk.time, chunk.stream);
+            if stream != unclassified.stream {
+                let Self { subject, lines, pending, verdicts, ends, .. } = self;
+                pending.classify(&mut unclassified, subject, lines, chain, verdicts, ends);
+                unclassified.stream = stream;
+            }
+            match chunk.kind {
+                ChunkKind::Data(data) => {
+                    taken += data.len();
+                    let splitter = if stream == Stream::Stderr { &mut self.stderr } else { &mut self.stdout };
+                    splitter.push(data, chunk.start, &mut self.pending.lines);
+                    self.pending.stamp(stream, time);
+                }
+                ChunkKind::Gap(count) => {
+                    for (splitter, stream) in
+                        [(&mut self.stdout, Stream::Stdout), (&mut self.stderr, Stream::Stderr)]
+                    {
+                        splitter.finish(&mut self.pending.lines);
+                        self.pending.stamp(stream, time);
+                    }
+                    let (lines, bytes) = (count.lines, count.bytes);
+                    let text = format!("[ostler] {lines} lines ({bytes} bytes) of output were dropped here");
+                    self.pending.lines.push(text.as_bytes(), false, chunk.start);
+                    self.pending.stamp(Stream::Ostler, time);
+                }
+            }
+        };
+        let Self { subject, lines, pending, verdicts, ends, .. } = self;
+        pending.classify(&mut unclassified, subject, lines, chain, verdicts, ends);
+        Ok(dry)
+    }
+
+    fn take_unfinished(&mut self, unfinished: Unfinished, chain: &mut Chain) {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let splitter = if stream == Stream::Stderr { &mut self.stderr } else { &mut self.stdout };
+            let mut unclassified = Unclassified { first: self.pending.levels.len(), stream };
+            if unfinished == Unfinished::Finish {
+                splitter.finish(&mut self.pending.lines);
+            } else {
+                splitter.flush_partial(&mut self.pending.lines);
+            }
+            self.pending.stamp(stream, Time::now());
+            let Self { subject, lines, pending, verdicts, ends, .. } = self;
+            pending.classify(&mut unclassified, subject, lines, chain, verdicts, ends);
+        }
+    }
+
+    fn is_unfinished(&self) -> bool {
+        self.stdout.unfinished_from().is_some() || self.stderr.unfinished_from().is_some()
+    }
+
+    fn position(&self) -> SpoolPosition {
+        let read = self.reader.position();
+        SpoolPosition {
+            stdout: self.stdout.unfinished_from().unwrap_or(read),
+            stderr: self.stderr.unfinished_from().unwrap_or(read),
+            lines: self.lines,
+        }
+    }
+
+    fn store(&mut self, shared: &Shared) -> Result<(), String> {
+        let pending = &mut self.pending;
+        let stored = shared.store.position(self.subject.run);
+        if pending.lines.ends.is_empty() && stored == Some(pending.position) {
+            return Ok(());
+        }
+        pending.dirty = true;
+        let batch = Batch {
+            run: self.subject.run,
+            process: &self.subject.process,
+            text: &pending.lines.text,
+            ends: &pending.lines.ends,
+            levels: &pending.levels,
+            streams: &pending.streams,
+            flags: &pending.flags,
+            times: &pending.times,
+            position: pending.position,
+        };
+        shared.store.append(&batch).map_err(|error| error.to_string())?;
+        for fact in pending.facts.drain(..) {
+            report(shared, fact);
+        }
+        pending.clear();
+        if let Err(error) = self.reader.release(pending.position.low()) {
+            warn!(dir = %self.dir.display(), %error, "cannot delete a spool file");
+        }
+        Ok(())
+    }
+}
+
+fn report(shared: &Shared, fact: Fact) {
+    (shared.on_fact)(&fact);
+    shared.facts.add(fact);
+}
+
+/// The lines of one stream at the end of a batch that no classifier has seen yet.
+struct Unclassified {
+    first: usize,
+    stream: Stream,
+}
+
+impl Pending {
+    /// Gives the lines that were just added their stream and time.
+    fn stamp(&mut self, stream: Stream, time: Time) {
+        let count = self.lines.len();
+        let partial = self.lines.partial[self.flags.len()..].iter();
+        self.flags.extend(partial.map(|partial| u8::from(*partial)));
+        self.streams.resize(count, stream as u8);
+        self.times.resize(count, time.0);
+    }
+
+    /// Asks the chain for the levels of what it has not seen.
+    fn classify(
+        &mut self,
+        unclassified: &mut Unclassified,
+        subject: &Subject,
+        run_lines: &mut u64,
+        chain: &mut Chain,
+        verdicts: &mut ChainVerdicts,
+        ends: &mut Vec<u32>,
+    ) {
+        let count = self.lines.ends.len();
+        while unclassified.first < count {
+            let first = unclassified.first;
+            let last = count.min(first + bounds::BATCH_LINES);
+            if unclassified.stream == Stream::Ostler {
+                // Ostler's own remarks are of gaps.
+                self.levels.resize(last, crate::model::Level::Warn as u8);
+            } else {
+                let start = if first == 0 { 0 } else { self.lines.ends[first - 1] };
+                let end = self.lines.ends[last - 1];
+                ends.clear();
+                ends.extend(self.lines.ends[first..last].iter().map(|end| end - start));
+                let packed = Packed {
+                    text: &self.lines.text[start as usize..end as usize],
+                    ends,
+                    stream: unclassified.stream,
+                    first_line: *run_lines,
+                };
+                chain.classify(subject, packed, verdicts);
+                self.levels.extend_from_slice(&verdicts.levels);
+                let facts = verdicts.notes.iter().map(|note| Fact::new(subject.run, &subject.process, note));
+                self.facts.extend(facts);
+            }
+            *run_lines += (last - first) as u64;
+            unclassified.first = last;
+        }
+    }
+
+    fn clear(&mut self) {
+        self.lines.clear();
+        self.levels.clear();
+        self.streams.clear();
+        self.flags.clear();
+        self.times.clear();
+        self.dirty = false;
+    }
+}

@@ -1,0 +1,146 @@
+//! The way of a line: spool → lines → classifiers → store, on worker threads of its own.
+//!
+//! # Theory of operation
+//!
+//! Each run belongs to one worker, so its lines stay in order without locks; workers take turns between their runs
+//! in bounded steps, so that a flood cannot starve a neighbour. A worker reads what a shim has spooled, splits it
+//! into lines, asks the chain of classifiers once per batch, and appends lines and spool position in one frame: what
+//! is in the store was taken in exactly once, wherever the daemon dies. Only then may spool files go.
+//!
+//! ```text
+//!   jobs ──▶ worker ──▶ Intake (one per run): SpoolReader → LineSplitter → Chain → Store::append → release
+//!              ▲                                                             │
+//!              └── doorbell of the shim ◀── armed when the spool is read dry └─▶ facts
+//! ```
+//!
+//! When the store cannot be written (a full disk) a worker keeps the batch and tries again; the spool waits on its
+//! side, bounded by the shim. Nothing here knows how processes are started, and nothing blocks them.
+
+mod facts;
+mod intake;
+mod worker;
+
+pub mod lines;
+
+use std::path::PathBuf;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tokio::sync::oneshot;
+
+pub use facts::Fact;
+use facts::Facts;
+
+use crate::model::{ProcessName, RunId};
+use crate::plugins::{PluginStatus, Registry};
+use crate::store::Store;
+
+/// A run whose output is to be taken in.
+pub struct Source {
+    pub run: RunId,
+    pub process: ProcessName,
+    pub command: Vec<String>,
+    /// The run's directory with its spool; removed once all of an ended run is taken in.
+    pub dir: PathBuf,
+    /// Asks for a [`Job::Output`] once the spool reaches beyond the given place.
+    pub arm: Box<dyn Fn(u64) + Send>,
+}
+
+pub(crate) enum Job {
+    Began(Source),
+    Output(RunId),
+    Ended(RunId),
+    Drained(RunId, oneshot::Sender<()>),
+}
+
+/// Called for each fact that a classifier sees, on a worker thread.
+pub type OnFact = Arc<dyn Fn(&Fact) + Send + Sync>;
+
+/// Feeds the workers. Cheap to clone; they end with the last clone.
+#[derive(Clone)]
+pub struct Pipeline {
+    workers: Arc<[Mutex<Sender<Job>>]>,
+    shared: Arc<Shared>,
+}
+
+/// What workers and readers share.
+pub(crate) struct Shared {
+    pub(crate) store: Arc<Store>,
+    /// Set once the plugins are loaded; workers wait for it, children do not.
+    pub(crate) registry: OnceLock<Registry>,
+    pub(crate) facts: Facts,
+    pub(crate) on_fact: OnFact,
+    /// What is wrong with the intake, in words.
+    pub(crate) warning: Mutex<Option<String>>,
+}
+
+impl Pipeline {
+    /// Starts `threads` workers, and loads the plugins with `load` on a thread of its own.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn start(
+        store: Arc<Store>,
+        threads: usize,
+        load: impl FnOnce() -> Registry + Send + 'static,
+        on_fact: OnFact,
+    ) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            store,
+            registry: OnceLock::new(),
+            facts: Facts::default(),
+            on_fact,
+            warning: Mutex::default(),
+        });
+        let workers: std::io::Result<Vec<_>> =
+            (0..threads.max(1)).map(|index| worker::spawn(index, Arc::clone(&shared)).map(Mutex::new)).collect();
+        let loading = Arc::clone(&shared);
+        std::thread::Builder::new().name("plugin-loader".into()).spawn(move || {
+            loading.registry.get_or_init(load);
+        })?;
+        Ok(Self { workers: workers?.into(), shared })
+    }
+
+    /// Begins to take in a run's output.
+    pub fn began(&self, source: Source) {
+        self.send(source.run, Job::Began(source));
+    }
+
+    /// There is more output of this run.
+    pub fn output(&self, run: RunId) {
+        self.send(run, Job::Output(run));
+    }
+
+    /// The run's spool is complete.
+    pub fn ended(&self, run: RunId) {
+        self.send(run, Job::Ended(run));
+    }
+
+    /// Returns once all output of an ended run is in the store; at once for a run that is not known.
+    pub async fn drained(&self, run: RunId) {
+        let (sender, receiver) = oneshot::channel();
+        self.send(run, Job::Drained(run, sender));
+        let _ = receiver.await;
+    }
+
+    /// Returns the last facts seen in a run, oldest first.
+    pub fn facts(&self, run: RunId) -> Vec<Fact> {
+        self.shared.facts.of(run)
+    }
+
+    /// Returns every plugin found. Blocks while they are being loaded.
+    pub fn plugins(&self) -> Vec<PluginStatus> {
+        self.shared.registry.wait().status()
+    }
+
+    /// Returns what is wrong with the intake, if anything is.
+    pub fn warning(&self) -> Option<String> {
+        self.shared.warning.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn send(&self, run: RunId, job: Job) {
+        let index = usize::try_from(run.0).unwrap_or_default() % self.workers.len();
+        // A worker ends only with the pipeline.
+        let _ = self.workers[index].lock().unwrap_or_else(PoisonError::into_inner).send(job);
+    }
+}

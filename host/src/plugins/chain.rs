@@ -1,0 +1,218 @@
+//! The chain of classifiers one worker asks: the project's, the user's, the default.
+//!
+//! The first that decides a line's level wins; the next sees only what is left; facts add up. A link that fails
+//! loses its instance and the batch goes on without its opinion: lines are never lost here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tracing::debug;
+
+use super::bindings::exports::ostler::plugin::classifier::{LineBatch, Verdicts};
+use super::instance::{CallError, Instance, SessionId};
+use super::registry::{Plugin, Registry};
+use crate::bounds;
+use crate::model::{ProcessName, RunId, Stream};
+
+/// Lines of one stream, packed as the contract has them.
+#[derive(Debug, Clone, Copy)]
+pub struct Packed<'a> {
+    pub text: &'a [u8],
+    pub ends: &'a [u32],
+    pub stream: Stream,
+    /// How many lines of the run came before.
+    pub first_line: u64,
+}
+
+/// A fact, and the index within the batch of the line it was seen in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    pub line: u32,
+    pub kind: String,
+    pub fields: Vec<(String, String)>,
+}
+
+/// What the chain says of a batch: one level a line (as `model::Level` numbers them), and facts.
+#[derive(Debug, Default)]
+pub struct ChainVerdicts {
+    pub levels: Vec<u8>,
+    pub notes: Vec<Note>,
+}
+
+/// One worker's instances of all classifiers, with a session for each of its runs.
+pub struct Chain {
+    links: Vec<Link>,
+    rest: Rest,
+}
+
+struct Link {
+    plugin: Arc<Plugin>,
+    instance: Option<Instance>,
+    sessions: HashMap<RunId, SessionId>,
+}
+
+/// Who a session is opened for.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    pub run: RunId,
+    pub process: ProcessName,
+    pub command: Vec<String>,
+}
+
+impl Chain {
+    /// Makes a chain of the registry's classifiers; instances are made when first asked.
+    pub fn new(registry: &Registry) -> Self {
+        let link = |plugin: &Arc<Plugin>| Link {
+            plugin: Arc::clone(plugin),
+            instance: None,
+            sessions: HashMap::new(),
+        };
+        Self { links: registry.classifiers().map(link).collect(), rest: Rest::default() }
+    }
+
+    /// Classifies a batch of at most [`bounds::BATCH_LINES`] lines into `verdicts`.
+    pub fn classify(&mut self, subject: &Subject, batch: Packed<'_>, verdicts: &mut ChainVerdicts) {
+        verdicts.levels.clear();
+        verdicts.levels.resize(batch.ends.len(), 0);
+        verdicts.notes.clear();
+        for link in &mut self.links {
+            let whole = verdicts.levels.iter().all(|level| *level == 0);
+            if whole {
+                if let Some(answer) = link.ask(subject, batch) {
+                    take_levels(&mut verdicts.levels, &answer.levels);
+                    take_notes(&mut verdicts.notes, answer, |line| Some(line), batch.ends.len());
+                }
+            } else {
+                self.rest.gather(batch, &verdicts.levels);
+                if self.rest.lines.is_empty() {
+                    break;
+                }
+                let Some(answer) = link.ask(subject, self.rest.packed(batch)) else { continue };
+                for (line, level) in self.rest.lines.iter().zip(&answer.levels) {
+                    verdicts.levels[*line as usize] = clamp(*level);
+                }
+                let lines = &self.rest.lines;
+                let original = |line: u32| lines.get(line as usize).copied();
+                take_notes(&mut verdicts.notes, answer, original, batch.ends.len());
+            }
+        }
+    }
+
+    /// Ends a run's sessions and returns the facts they were still gathering.
+    pub fn finish(&mut self, run: RunId) -> Vec<Note> {
+        let mut notes = Vec::new();
+        for link in &mut self.links {
+            let Some(session) = link.sessions.remove(&run) else { continue };
+            let Some(instance) = &mut link.instance else { continue };
+            match instance.finish(session) {
+                Ok(answer) => take_notes(&mut notes, answer, |_| Some(0), 1),
+                Err(error) => link.fail(&error),
+            }
+        }
+        notes
+    }
+}
+
+impl Link {
+    fn ask(&mut self, subject: &Subject, batch: Packed<'_>) -> Option<Verdicts> {
+        if self.plugin.is_quarantined() {
+            self.instance = None;
+            self.sessions.clear();
+            return None;
+        }
+        match self.try_ask(subject, batch) {
+            Ok(verdicts) => Some(verdicts),
+            Err(error) => {
+                self.fail(&error);
+                None
+            }
+        }
+    }
+
+    fn try_ask(&mut self, subject: &Subject, batch: Packed<'_>) -> Result<Verdicts, CallError> {
+        let instance = match &mut self.instance {
+            Some(instance) => instance,
+            None => self.instance.insert(self.plugin.instantiate()?),
+        };
+        let session = match self.sessions.get(&subject.run) {
+            Some(session) => *session,
+            None => {
+                let config = &self.plugin.settings.config;
+                let session = instance.open(subject.process.as_str(), &subject.command, config)?;
+                self.sessions.insert(subject.run, session);
+                session
+            }
+        };
+        let batch = LineBatch {
+            text: batch.text,
+            ends: batch.ends,
+            stream: batch.stream as u8,
+            first_line: batch.first_line,
+        };
+        instance.push(session, batch)
+    }
+
+    /// Drops the instance: after an error its memory may be in any state. Its sessions begin anew.
+    fn fail(&mut self, error: &CallError) {
+        self.plugin.record_failure(error);
+        self.instance = None;
+        debug!(plugin = %self.plugin.info.name, sessions = self.sessions.len(), "sessions begin anew");
+        self.sessions.clear();
+    }
+}
+
+/// The lines of a batch that are still undecided, packed for the next link.
+#[derive(Default)]
+struct Rest {
+    text: Vec<u8>,
+    ends: Vec<u32>,
+    lines: Vec<u32>,
+}
+
+impl Rest {
+    fn gather(&mut self, batch: Packed<'_>, levels: &[u8]) {
+        self.text.clear();
+        self.ends.clear();
+        self.lines.clear();
+        let mut start = 0;
+        for (line, (end, level)) in (0_u32..).zip(batch.ends.iter().zip(levels)) {
+            if *level == 0 {
+                self.text.extend_from_slice(&batch.text[start as usize..*end as usize]);
+                // The rest is never longer than the batch, whose ends are `u32` already.
+                self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+                self.lines.push(line);
+            }
+            start = *end;
+        }
+    }
+
+    fn packed<'a>(&'a self, batch: Packed<'_>) -> Packed<'a> {
+        Packed { text: &self.text, ends: &self.ends, ..batch }
+    }
+}
+
+/// A level is a guest's byte: what is no level is no decision.
+fn clamp(level: u8) -> u8 {
+    crate::model::Level::from_u8(level) as u8
+}
+
+fn take_levels(levels: &mut [u8], answer: &[u8]) {
+    for (level, answered) in levels.iter_mut().zip(answer) {
+        *level = clamp(*answered);
+    }
+}
+
+fn take_notes(
+    notes: &mut Vec<Note>,
+    answer: Verdicts,
+    original: impl Fn(u32) -> Option<u32>,
+    lines: usize,
+) {
+    let room = bounds::PLUGIN_NOTES.saturating_sub(notes.len());
+    let mapped = answer.notes.into_iter().take(room).filter_map(|note| {
+        let line = original(note.line).filter(|line| (*line as usize) < lines)?;
+        let fields = note.fact.fields.into_iter().take(16).map(|field| (field.key, field.value)).collect();
+        Some(Note { line, kind: note.fact.kind, fields })
+    });
+    notes.extend(mapped);
+}

@@ -1,0 +1,347 @@
+//! The frames between a daemon and a shim: [`Request`]s go down, [`Report`]s come up.
+//!
+//! Owns the bytes, not the socket. A frame is its length as a `u32` (of what follows), a tag, and the fields.
+//! Daemons are upgraded while shims live on, so the format only grows: a receiver skips tags it does not know and
+//! ignores fields behind those it knows. Existing tags and fields never change.
+
+use super::wire::Fields;
+use crate::bounds;
+use crate::model::{Exit, Time};
+
+/// Longest frame behind its length field, in bytes; input for the child is the longest there is.
+pub const FRAME_BYTES: usize = bounds::STDIN_PENDING_BYTES + 64;
+
+const LENGTH_BYTES: usize = 4;
+
+/// Whom a signal is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The main child alone.
+    Main,
+    /// The process group of the main child.
+    Group,
+    /// Every descendant of the shim, in whatever group or session.
+    Tree,
+}
+
+/// What a daemon asks of a shim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// Answered by [`Report::Signalled`].
+    Signal { signal: i32, scope: Scope },
+    /// Bytes for the child's standard input. Answered by [`Report::StdinTaken`].
+    Stdin { bytes: Vec<u8> },
+    /// Closes the child's standard input once what was taken is written.
+    CloseStdin,
+    /// Asks for one [`Report::Doorbell`] as soon as the spool reaches beyond `seen`; at once if it does already.
+    Arm { seen: u64 },
+    /// Answered by [`Report::Pong`].
+    Ping,
+    /// A request of a later version; shims skip it.
+    Unknown { tag: u8 },
+}
+
+/// What a shim tells a daemon.
+///
+/// Every connection begins with the story so far: `Started`, then `Exited` and `Gone` if they have happened; or
+/// `SpawnFailed` alone. `Done` or `SpawnFailed` is the last report before the shim ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// The child runs. Pid and start time (field 22 of `/proc/PID/stat`, in clock ticks since boot) are its identity.
+    Started {
+        pid: u32,
+        start_ticks: u64,
+    },
+    /// Nothing was started.
+    SpawnFailed(SpawnFailure),
+    /// How many of the bytes were taken, and whether the child can still be given more at some time.
+    StdinTaken {
+        accepted: u32,
+        open: bool,
+    },
+    /// There is spool output up to `end`. Another needs another [`Request::Arm`].
+    Doorbell {
+        end: u64,
+    },
+    /// The main child has ended.
+    Exited {
+        exit: Exit,
+        time: Time,
+    },
+    /// The whole tree is gone; `leftovers` descendants had to be told to go after the main child ended.
+    Gone {
+        leftovers: u32,
+    },
+    /// All output is in the spool, which ends at `end`. `lost` is what no gap frame could tell of for want of space.
+    Done {
+        end: u64,
+        leftovers: u32,
+        lost_bytes: u64,
+        lost_lines: u64,
+    },
+    /// How many processes the signal was sent to; `errno` is 0 or why one could not be reached.
+    Signalled {
+        reached: u32,
+        errno: i32,
+    },
+    Pong,
+    /// A report of a later version; daemons skip it.
+    Unknown {
+        tag: u8,
+    },
+}
+
+/// Why nothing was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpawnFailure {
+    pub what: SpawnFault,
+    pub errno: i32,
+}
+
+/// What was at fault when nothing was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum SpawnFault {
+    /// The program is not there, or not in `PATH`.
+    ProgramNotFound = 1,
+    /// The program is there and may not be run.
+    NotExecutable = 2,
+    /// The file is neither a binary for this machine nor a script that begins with `#!`.
+    UnknownFormat = 3,
+    /// The program is there, but the interpreter or loader it asks for is not.
+    NoInterpreter = 4,
+    /// The working directory cannot be entered.
+    BadCwd = 5,
+    /// The launch spec cannot be read.
+    BadSpec = 6,
+    /// The control socket cannot be made.
+    NoSocket = 7,
+    /// The system lacks memory, processes or descriptors, or something else went wrong on the way.
+    System = 8,
+}
+
+impl SpawnFault {
+    const ALL: [Self; 8] = [
+        Self::ProgramNotFound,
+        Self::NotExecutable,
+        Self::UnknownFormat,
+        Self::NoInterpreter,
+        Self::BadCwd,
+        Self::BadSpec,
+        Self::NoSocket,
+        Self::System,
+    ];
+
+    /// Returns the fault with this number; numbers of later versions are `System`.
+    pub fn from_u8(number: u8) -> Self {
+        Self::ALL.into_iter().find(|fault| *fault as u8 == number).unwrap_or(Self::System)
+    }
+}
+
+impl SpawnFailure {
+    /// Returns the failure in words, for someone who asked for `program` to be run in `cwd`.
+    pub fn describe(&self, program: &str, cwd: &str) -> String {
+        let error = std::io::Error::from_raw_os_error(self.errno);
+        match self.what {
+            SpawnFault::ProgramNotFound if program.contains('/') => {
+                format!("program `{program}` does not exist (looked from {cwd}): check the path")
+            }
+            SpawnFault::ProgramNotFound => {
+                format!("program `{program}` is not in PATH: install it, or give its path")
+            }
+            SpawnFault::NotExecutable => {
+                format!("program `{program}` may not be run ({error}): is it executable? try `chmod +x`")
+            }
+            SpawnFault::UnknownFormat => {
+                format!(
+                    "`{program}` is neither a program for this machine nor a script that begins with `#!`"
+                )
+            }
+            SpawnFault::NoInterpreter => format!(
+                "program `{program}` exists, but the interpreter it names (its `#!` line, or its loader) does not"
+            ),
+            SpawnFault::BadCwd => format!("working directory `{cwd}` cannot be entered: {error}"),
+            SpawnFault::BadSpec => format!("the shim could not read its launch spec: {error}"),
+            SpawnFault::NoSocket => format!("the shim could not make its control socket: {error}"),
+            SpawnFault::System => format!("`{program}` could not be started: {error}"),
+        }
+    }
+}
+
+/// Bytes on the control socket that are no frame. The connection is of no further use.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum FrameError {
+    #[error("control frame of {length} bytes, at most {FRAME_BYTES} are allowed: close the connection")]
+    TooLong { length: u32 },
+    #[error("control frame with tag {tag} is cut short: close the connection")]
+    Malformed { tag: u8 },
+    #[error("control frame without a tag: close the connection")]
+    Empty,
+}
+
+mod tag {
+    pub const SIGNAL: u8 = 1;
+    pub const STDIN: u8 = 2;
+    pub const CLOSE_STDIN: u8 = 3;
+    pub const ARM: u8 = 4;
+    pub const PING: u8 = 5;
+
+    pub const STARTED: u8 = 65;
+    pub const SPAWN_FAILED: u8 = 66;
+    pub const STDIN_TAKEN: u8 = 67;
+    pub const DOORBELL: u8 = 68;
+    pub const EXITED: u8 = 69;
+    pub const GONE: u8 = 70;
+    pub const DONE: u8 = 71;
+    pub const SIGNALLED: u8 = 72;
+    pub const PONG: u8 = 73;
+}
+
+impl Request {
+    /// Appends the request as a frame.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Signal { signal, scope } => {
+                frame(out, tag::SIGNAL, &[&signal.to_le_bytes(), &[scope_to_u8(*scope)]]);
+            }
+            Self::Stdin { bytes } => frame(out, tag::STDIN, &[bytes]),
+            Self::CloseStdin => frame(out, tag::CLOSE_STDIN, &[]),
+            Self::Arm { seen } => frame(out, tag::ARM, &[&seen.to_le_bytes()]),
+            Self::Ping => frame(out, tag::PING, &[]),
+            Self::Unknown { tag } => frame(out, *tag, &[]),
+        }
+    }
+
+    /// Reads the first frame of `bytes` and returns it with its length; `None` when it is not all there yet.
+    pub fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>, FrameError> {
+        decode_with(bytes, |tag, fields| {
+            Some(match tag {
+                tag::SIGNAL => Self::Signal { signal: fields.i32()?, scope: scope_from_u8(fields.u8()?)? },
+                tag::STDIN => Self::Stdin { bytes: fields.0.to_vec() },
+                tag::CLOSE_STDIN => Self::CloseStdin,
+                tag::ARM => Self::Arm { seen: fields.u64()? },
+                tag::PING => Self::Ping,
+                tag => Self::Unknown { tag },
+            })
+        })
+    }
+}
+
+impl Report {
+    /// Appends the report as a frame.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Started { pid, start_ticks } => {
+                frame(out, tag::STARTED, &[&pid.to_le_bytes(), &start_ticks.to_le_bytes()]);
+            }
+            Self::SpawnFailed(SpawnFailure { what, errno }) => {
+                frame(out, tag::SPAWN_FAILED, &[&[*what as u8], &errno.to_le_bytes()]);
+            }
+            Self::StdinTaken { accepted, open } => {
+                frame(out, tag::STDIN_TAKEN, &[&accepted.to_le_bytes(), &[u8::from(*open)]]);
+            }
+            Self::Doorbell { end } => frame(out, tag::DOORBELL, &[&end.to_le_bytes()]),
+            Self::Exited { exit, time } => frame(
+                out,
+                tag::EXITED,
+                &[&number_to_i32(exit.code), &number_to_i32(exit.signal), &time.0.to_le_bytes()],
+            ),
+            Self::Gone { leftovers } => frame(out, tag::GONE, &[&leftovers.to_le_bytes()]),
+            Self::Done { end, leftovers, lost_bytes, lost_lines } => frame(
+                out,
+                tag::DONE,
+                &[
+                    &end.to_le_bytes(),
+                    &leftovers.to_le_bytes(),
+                    &lost_bytes.to_le_bytes(),
+                    &lost_lines.to_le_bytes(),
+                ],
+            ),
+            Self::Signalled { reached, errno } => {
+                frame(out, tag::SIGNALLED, &[&reached.to_le_bytes(), &errno.to_le_bytes()]);
+            }
+            Self::Pong => frame(out, tag::PONG, &[]),
+            Self::Unknown { tag } => frame(out, *tag, &[]),
+        }
+    }
+
+    /// Reads the first frame of `bytes` and returns it with its length; `None` when it is not all there yet.
+    pub fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>, FrameError> {
+        decode_with(bytes, |tag, fields| {
+            Some(match tag {
+                tag::STARTED => Self::Started { pid: fields.u32()?, start_ticks: fields.u64()? },
+                tag::SPAWN_FAILED => Self::SpawnFailed(SpawnFailure {
+                    what: SpawnFault::from_u8(fields.u8()?),
+                    errno: fields.i32()?,
+                }),
+                tag::STDIN_TAKEN => Self::StdinTaken { accepted: fields.u32()?, open: fields.u8()? != 0 },
+                tag::DOORBELL => Self::Doorbell { end: fields.u64()? },
+                tag::EXITED => Self::Exited {
+                    exit: Exit {
+                        code: number_from_i32(fields.i32()?),
+                        signal: number_from_i32(fields.i32()?),
+                    },
+                    time: Time(fields.i64()?),
+                },
+                tag::GONE => Self::Gone { leftovers: fields.u32()? },
+                tag::DONE => Self::Done {
+                    end: fields.u64()?,
+                    leftovers: fields.u32()?,
+                    lost_bytes: fields.u64()?,
+                    lost_lines: fields.u64()?,
+                },
+                tag::SIGNALLED => Self::Signalled { reached: fields.u32()?, errno: fields.i32()? },
+                tag::PONG => Self::Pong,
+                tag => Self::Unknown { tag },
+            })
+        })
+    }
+}
+
+fn frame(out: &mut Vec<u8>, tag: u8, fields: &[&[u8]]) {
+    let length = 1 + fields.iter().map(|field| field.len()).sum::<usize>();
+    out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+    out.push(tag);
+    fields.iter().for_each(|field| out.extend_from_slice(field));
+}
+
+fn decode_with<T>(
+    bytes: &[u8],
+    read: impl FnOnce(u8, &mut Fields<'_>) -> Option<T>,
+) -> Result<Option<(T, usize)>, FrameError> {
+    let mut fields = Fields(bytes);
+    let Some(length) = fields.u32() else { return Ok(None) };
+    let body_bytes = length as usize;
+    if body_bytes > FRAME_BYTES {
+        return Err(FrameError::TooLong { length });
+    }
+    let Some(body) = fields.take(body_bytes) else { return Ok(None) };
+    let mut body = Fields(body);
+    let tag = body.u8().ok_or(FrameError::Empty)?;
+    let message = read(tag, &mut body).ok_or(FrameError::Malformed { tag })?;
+    Ok(Some((message, LENGTH_BYTES + body_bytes)))
+}
+
+fn scope_to_u8(scope: Scope) -> u8 {
+    match scope {
+        Scope::Main => 0,
+        Scope::Group => 1,
+        Scope::Tree => 2,
+    }
+}
+
+fn scope_from_u8(number: u8) -> Option<Scope> {
+    [Scope::Main, Scope::Group, Scope::Tree].get(usize::from(number)).copied()
+}
+
+/// Exit codes and signal numbers are never negative, so that -1 can stand for "none".
+fn number_to_i32(number: Option<i32>) -> [u8; 4] {
+    number.unwrap_or(-1).to_le_bytes()
+}
+
+fn number_from_i32(number: i32) -> Option<i32> {
+    (number >= 0).then_some(number)
+}
+
+#[cfg(test)]
+mod tests;

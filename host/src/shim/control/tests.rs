@@ -1,0 +1,112 @@
+//! Tests of the control frames.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn requests() -> impl Strategy<Value = Request> {
+    prop_oneof![
+        (any::<i32>(), 0u8..3)
+            .prop_map(|(signal, scope)| Request::Signal { signal, scope: scope_from_u8(scope).unwrap() }),
+        proptest::collection::vec(any::<u8>(), 0..300).prop_map(|bytes| Request::Stdin { bytes }),
+        Just(Request::CloseStdin),
+        any::<u64>().prop_map(|seen| Request::Arm { seen }),
+        Just(Request::Ping),
+    ]
+}
+
+fn reports() -> impl Strategy<Value = Report> {
+    let number = || proptest::option::of(0i32..256);
+    prop_oneof![
+        any::<(u32, u64)>().prop_map(|(pid, start_ticks)| Report::Started { pid, start_ticks }),
+        (1u8..9, any::<i32>()).prop_map(|(what, errno)| Report::SpawnFailed(SpawnFailure {
+            what: SpawnFault::from_u8(what),
+            errno
+        })),
+        any::<(u32, bool)>().prop_map(|(accepted, open)| Report::StdinTaken { accepted, open }),
+        any::<u64>().prop_map(|end| Report::Doorbell { end }),
+        (number(), number(), any::<i64>()).prop_map(|(code, signal, time)| Report::Exited {
+            exit: Exit { code, signal },
+            time: Time(time)
+        }),
+        any::<u32>().prop_map(|leftovers| Report::Gone { leftovers }),
+        any::<(u64, u32, u64, u64)>().prop_map(|(end, leftovers, lost_bytes, lost_lines)| Report::Done {
+            end,
+            leftovers,
+            lost_bytes,
+            lost_lines
+        }),
+        any::<(u32, i32)>().prop_map(|(reached, errno)| Report::Signalled { reached, errno }),
+        Just(Report::Pong),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn requests_come_back_as_they_went(requests in proptest::collection::vec(requests(), 0..5)) {
+        let mut bytes = Vec::new();
+        requests.iter().for_each(|request| request.encode(&mut bytes));
+        let (mut at, mut back) = (0, Vec::new());
+        while let Some((request, length)) = Request::decode(&bytes[at..]).unwrap() {
+            back.push(request);
+            at += length;
+        }
+        prop_assert_eq!(back, requests);
+        prop_assert_eq!(at, bytes.len());
+    }
+
+    #[test]
+    fn reports_come_back_as_they_went(report in reports()) {
+        let mut bytes = Vec::new();
+        report.encode(&mut bytes);
+        let length = bytes.len();
+        prop_assert_eq!(Report::decode(&bytes), Ok(Some((report, length))));
+        for cut in 0..length {
+            prop_assert_eq!(Report::decode(&bytes[..cut]), Ok(None));
+        }
+    }
+
+    #[test]
+    fn fields_of_later_versions_are_ignored(report in reports(), extra in 1u8..9) {
+        let mut bytes = Vec::new();
+        report.encode(&mut bytes);
+        bytes[0] += extra;
+        bytes.extend(std::iter::repeat_n(7, usize::from(extra)));
+        let length = bytes.len();
+        prop_assert_eq!(Report::decode(&bytes), Ok(Some((report, length))));
+    }
+
+    #[test]
+    fn foreign_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+        let _ = Request::decode(&bytes);
+        let _ = Report::decode(&bytes);
+    }
+}
+
+#[test]
+fn a_frame_that_lies_about_its_length_is_refused() {
+    assert_eq!(Request::decode(&u32::MAX.to_le_bytes()), Err(FrameError::TooLong { length: u32::MAX }));
+    assert_eq!(Request::decode(&[0; 4]), Err(FrameError::Empty));
+    assert_eq!(Request::decode(&[2, 0, 0, 0, tag::ARM, 0]), Err(FrameError::Malformed { tag: tag::ARM }));
+    assert_eq!(Request::decode(&[2, 0, 0, 0, 200, 9]), Ok(Some((Request::Unknown { tag: 200 }, 6))));
+}
+
+#[test]
+fn the_longest_input_fits_into_a_frame() {
+    let mut bytes = Vec::new();
+    Request::Stdin { bytes: vec![b'x'; bounds::STDIN_PENDING_BYTES] }.encode(&mut bytes);
+    assert!(Request::decode(&bytes).unwrap().is_some());
+}
+
+#[test]
+fn failures_name_the_program_or_the_directory() {
+    let describe = |what, errno| SpawnFailure { what, errno }.describe("djang", "/srv/shop");
+    assert_eq!(
+        describe(SpawnFault::ProgramNotFound, libc::ENOENT),
+        "program `djang` is not in PATH: install it, or give its path"
+    );
+    assert_eq!(
+        describe(SpawnFault::BadCwd, libc::ENOENT),
+        "working directory `/srv/shop` cannot be entered: No such file or directory (os error 2)"
+    );
+}

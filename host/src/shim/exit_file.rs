@@ -1,0 +1,216 @@
+//! How a run ended, on disk: `exit` as soon as the main child has ended, `done` once all its output is spooled.
+//!
+//! Owns the two files' text. Both appear by renaming a file that was made, and given its blocks, when the run began:
+//! a full disk does not lose an exit status.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::control::{SpawnFailure, SpawnFault};
+use crate::model::{Exit, Time};
+
+const EXIT_FILE: &str = "exit";
+const DONE_FILE: &str = "done";
+/// Longer than any record, so that writing one takes no more blocks.
+const RECORD_BYTES: usize = 256;
+
+/// What `exit` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExitRecord {
+    pub exit: Exit,
+    pub time: Time,
+}
+
+/// What `done` says: there will be no more of this run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DoneRecord {
+    /// The child ran and is gone with its whole tree. The spool ends at the run-global place `end`; the `lost`
+    /// output is not told of by any gap frame.
+    Ended { exit: ExitRecord, end: u64, leftovers: u32, lost_bytes: u64, lost_lines: u64 },
+    /// Nothing was started.
+    SpawnFailed { failure: SpawnFailure, time: Time },
+}
+
+/// The two files before they have something to say.
+#[derive(Debug)]
+pub struct ExitFiles {
+    run_dir: PathBuf,
+}
+
+impl ExitFiles {
+    /// Makes room for both records in `run_dir`. Where there is none, writing them later is tried all the same.
+    pub fn prepare(run_dir: impl Into<PathBuf>) -> Self {
+        let files = Self { run_dir: run_dir.into() };
+        for name in [EXIT_FILE, DONE_FILE] {
+            let _ = files.open_unnamed(name).and_then(|file| file.write_all_at(&[b' '; RECORD_BYTES], 0));
+        }
+        files
+    }
+
+    /// Makes `exit` appear.
+    pub fn write_exit(&self, record: ExitRecord) -> io::Result<()> {
+        self.write(EXIT_FILE, &record.to_text())
+    }
+
+    /// Makes `done` appear.
+    pub fn write_done(&self, record: DoneRecord) -> io::Result<()> {
+        self.write(DONE_FILE, &record.to_text())
+    }
+
+    fn write(&self, name: &str, text: &str) -> io::Result<()> {
+        // Padded to the length the file has, so that it is overwritten in place.
+        let padded = format!("{text:<width$}\n", width = RECORD_BYTES - 1);
+        self.open_unnamed(name)?.write_all_at(padded.as_bytes(), 0)?;
+        std::fs::rename(self.unnamed(name), self.run_dir.join(name))
+    }
+
+    fn open_unnamed(&self, name: &str) -> io::Result<File> {
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(self.unnamed(name))
+    }
+
+    fn unnamed(&self, name: &str) -> PathBuf {
+        self.run_dir.join(format!("{name}.tmp"))
+    }
+}
+
+/// Returns how the main child of the run in `run_dir` ended, or `None` when that is not known yet.
+pub fn read_exit(run_dir: &Path) -> io::Result<Option<ExitRecord>> {
+    read(run_dir, EXIT_FILE, ExitRecord::from_words)
+}
+
+/// Returns how the run in `run_dir` ended, or `None` when its shim is not done yet.
+pub fn read_done(run_dir: &Path) -> io::Result<Option<DoneRecord>> {
+    read(run_dir, DONE_FILE, DoneRecord::from_words)
+}
+
+fn read<T>(
+    run_dir: &Path,
+    name: &str,
+    parse: impl FnOnce(&mut Words<'_>) -> Option<T>,
+) -> io::Result<Option<T>> {
+    let path = run_dir.join(name);
+    let mut text = String::new();
+    match File::open(&path) {
+        Ok(file) => file.take(RECORD_BYTES as u64).read_to_string(&mut text)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let record = parse(&mut Words(text.split_ascii_whitespace()));
+    record.map(Some).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("{} was not written by a shim", path.display()))
+    })
+}
+
+impl ExitRecord {
+    fn to_text(self) -> String {
+        let Exit { code, signal } = self.exit;
+        format!("code {} signal {} time {}", number(code), number(signal), self.time.0)
+    }
+
+    fn from_words(words: &mut Words<'_>) -> Option<Self> {
+        let exit = Exit { code: words.optional("code")?, signal: words.optional("signal")? };
+        Some(Self { exit, time: Time(words.value("time")?) })
+    }
+}
+
+impl DoneRecord {
+    fn to_text(self) -> String {
+        match self {
+            Self::Ended { exit, end, leftovers, lost_bytes, lost_lines } => format!(
+                "ended {} end {end} leftovers {leftovers} lost-bytes {lost_bytes} lost-lines {lost_lines}",
+                exit.to_text()
+            ),
+            Self::SpawnFailed { failure: SpawnFailure { what, errno }, time } => {
+                format!("spawn-failed what {} errno {errno} time {}", what as u8, time.0)
+            }
+        }
+    }
+
+    fn from_words(words: &mut Words<'_>) -> Option<Self> {
+        match words.0.next()? {
+            "ended" => Some(Self::Ended {
+                exit: ExitRecord::from_words(words)?,
+                end: words.value("end")?,
+                leftovers: words.value("leftovers")?,
+                lost_bytes: words.value("lost-bytes")?,
+                lost_lines: words.value("lost-lines")?,
+            }),
+            "spawn-failed" => Some(Self::SpawnFailed {
+                failure: SpawnFailure {
+                    what: SpawnFault::from_u8(words.value("what")?),
+                    errno: words.value("errno")?,
+                },
+                time: Time(words.value("time")?),
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// Pairs of a key and a value, in their order.
+struct Words<'a>(std::str::SplitAsciiWhitespace<'a>);
+
+impl Words<'_> {
+    fn value<T: std::str::FromStr>(&mut self, key: &str) -> Option<T> {
+        (self.0.next()? == key).then(|| self.0.next()?.parse().ok())?
+    }
+
+    fn optional(&mut self, key: &str) -> Option<Option<i32>> {
+        (self.0.next()? == key).then(|| match self.0.next()? {
+            "-" => Some(None),
+            number => number.parse().ok().map(Some),
+        })?
+    }
+}
+
+fn number(number: Option<i32>) -> String {
+    number.map_or_else(|| "-".to_owned(), |number| number.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn records_come_back_as_they_went(
+            code in proptest::option::of(0..256), signal in proptest::option::of(1..65), time: i64, end: u64,
+            leftovers: u32, lost_bytes: u64, lost_lines: u64, errno: i32, what in 1u8..9,
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let files = ExitFiles::prepare(dir.path());
+            prop_assert_eq!(read_exit(dir.path()).unwrap(), None);
+            let exit = ExitRecord { exit: Exit { code, signal }, time: Time(time) };
+            files.write_exit(exit).unwrap();
+            prop_assert_eq!(read_exit(dir.path()).unwrap(), Some(exit));
+            prop_assert_eq!(read_done(dir.path()).unwrap(), None);
+            let ended = DoneRecord::Ended { exit, end, leftovers, lost_bytes, lost_lines };
+            let failure = SpawnFailure { what: SpawnFault::from_u8(what), errno };
+            for done in [ended, DoneRecord::SpawnFailed { failure, time: Time(time) }] {
+                files.write_done(done).unwrap();
+                prop_assert_eq!(read_done(dir.path()).unwrap(), Some(done));
+            }
+        }
+    }
+
+    #[test]
+    fn records_are_made_without_room_prepared() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = ExitFiles { run_dir: dir.path().to_owned() };
+        let exit = ExitRecord { exit: Exit { code: Some(3), signal: None }, time: Time(9) };
+        files.write_exit(exit).unwrap();
+        assert_eq!(read_exit(dir.path()).unwrap(), Some(exit));
+    }
+
+    #[test]
+    fn a_foreign_file_is_an_error_that_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(DONE_FILE), "hello").unwrap();
+        let error = read_done(dir.path()).unwrap_err().to_string();
+        assert!(error.ends_with("done was not written by a shim"), "{error}");
+    }
+}

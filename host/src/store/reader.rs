@@ -1,0 +1,338 @@
+//! The way out: queries over a snapshot of the log.
+//!
+//! Skips what the index rules out, reads the rest extent by extent into one buffer, and filters on the packed bytes.
+//! Files are read and not mapped, because a mapped file that shrinks or fails kills the reader. Never takes the
+//! writer's lock.
+
+use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
+
+use crate::bounds;
+use crate::model::{Level, Line, ProcessName, RunId, Seq, Stream, Time};
+
+use super::columns::Lines;
+use super::frame::Head;
+use super::index::{Extent, Segment, Snapshot};
+use super::pattern::Pattern;
+use super::writer::Store;
+
+/// Most bytes of text one page holds; a page that reaches it ends early, as if it had reached its limit.
+const PAGE_BYTES: usize = 64 << 20;
+
+/// Which lines are wanted. All conditions must hold; those left out hold for every line.
+#[derive(Debug, Clone)]
+pub struct LogQuery {
+    pub processes: Option<Vec<ProcessName>>,
+    pub run: Option<RunId>,
+    /// At least this serious. Lines no classifier decided on are below every level but `Unknown`.
+    pub min_level: Option<Level>,
+    pub stream: Option<Stream>,
+    /// Not earlier than this.
+    pub since: Option<Time>,
+    /// Not later than this.
+    pub until: Option<Time>,
+    /// Only lines after this one.
+    pub after: Option<Seq>,
+    /// Only lines before this one.
+    pub before: Option<Seq>,
+    pub pattern: Option<Pattern>,
+    /// Most lines of the page; at most [`bounds::QUERY_LINES`].
+    pub limit: usize,
+    pub take: Take,
+}
+
+/// Which lines are given when more match than the page may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Take {
+    #[default]
+    Newest,
+    Oldest,
+}
+
+impl Default for LogQuery {
+    /// Returns the query for the newest hundred lines.
+    fn default() -> Self {
+        Self {
+            processes: None,
+            run: None,
+            min_level: None,
+            stream: None,
+            since: None,
+            until: None,
+            after: None,
+            before: None,
+            pattern: None,
+            limit: 100,
+            take: Take::Newest,
+        }
+    }
+}
+
+/// The answer to a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogPage {
+    /// In the order they were stored.
+    pub lines: Vec<Line>,
+    /// Ask `after` this to go on: nothing is given twice, and in the order of `Oldest` nothing is skipped.
+    pub next: Seq,
+    /// The page was full before everything was examined: more lines may match.
+    pub more: bool,
+    /// Lines between `after` and `next` that are no longer there, deleted by retention or lost to damage. Which
+    /// process wrote them is not known.
+    pub missing: u64,
+}
+
+impl Store {
+    /// Answers `query` from the log as it is at this moment.
+    ///
+    /// Reads files, so it belongs on a blocking thread. What cannot be read is counted as missing.
+    pub fn query(&self, query: &LogQuery) -> LogPage {
+        self.query_snapshot(query, &self.snapshot())
+    }
+
+    /// Answers `query` from the log as it was.
+    pub(super) fn query_snapshot(&self, query: &LogQuery, snapshot: &Snapshot) -> LogPage {
+        let mut scan = Scan::new(query, self.epoch(), snapshot.newest);
+        let extents = snapshot.extents(scan.lower, scan.upper);
+        _ = match query.take {
+            Take::Oldest => scan.walk(extents),
+            Take::Newest => scan.walk(extents.rev()),
+        };
+        scan.finish(snapshot)
+    }
+}
+
+/// A query on its way through the log.
+struct Scan<'q> {
+    query: &'q LogQuery,
+    epoch: u32,
+    limit: usize,
+    /// The first and the last sequence number that may be given.
+    lower: u64,
+    upper: u64,
+    /// Bit `n` is set when lines of level number `n` are wanted.
+    levels: u8,
+    streams: u8,
+    since: i64,
+    until: i64,
+    lines: Vec<Line>,
+    text_bytes: usize,
+    more: bool,
+    damaged: u64,
+    buffer: Vec<u8>,
+    matches: Vec<usize>,
+}
+
+impl<'q> Scan<'q> {
+    fn new(query: &'q LogQuery, epoch: u32, newest: Seq) -> Self {
+        // A cursor past the end is from before a loss of power; going on from the end is all that can be done.
+        let after = query.after.unwrap_or_default().min(newest);
+        let before = query.before.map_or(u64::MAX, |before| before.0.saturating_sub(1));
+        Self {
+            query,
+            epoch,
+            limit: query.limit.min(bounds::QUERY_LINES),
+            lower: after.0 + 1,
+            upper: newest.0.min(before),
+            levels: query.min_level.map_or(u8::MAX, |level| u8::MAX << level as u8),
+            streams: query.stream.map_or(u8::MAX, |stream| 1 << stream as u8),
+            since: query.since.map_or(i64::MIN, |time| time.0),
+            until: query.until.map_or(i64::MAX, |time| time.0),
+            lines: Vec::new(),
+            text_bytes: 0,
+            more: false,
+            damaged: 0,
+            buffer: Vec::new(),
+            matches: Vec::new(),
+        }
+    }
+
+    /// Goes through the extents in the order given, until the page is full.
+    fn walk<'s>(&mut self, extents: impl Iterator<Item = (&'s Segment, &'s Extent)>) -> ControlFlow<()> {
+        for (segment, extent) in extents {
+            if self.admits_extent(extent) {
+                self.check_room()?;
+                self.read_extent(segment, extent)?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Ends the walk when the page is full although there is something left to look at.
+    fn check_room(&mut self) -> ControlFlow<()> {
+        self.more = self.lines.len() >= self.limit || self.text_bytes >= PAGE_BYTES;
+        if self.more { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn admits_extent(&self, extent: &Extent) -> bool {
+        extent.levels & self.levels != 0
+            && extent.streams & self.streams != 0
+            && extent.min_time <= self.until
+            && extent.max_time >= self.since
+            && self.query.run.is_none_or(|run| (extent.min_run..=extent.max_run).contains(&run.0))
+            && self.query.processes.as_ref().is_none_or(|names| extent.may_hold(names, self.levels))
+    }
+
+    fn admits_frame(&self, head: &Head<'_>) -> bool {
+        head.lines > 0
+            && head.first.0 <= self.upper
+            && head.next().0 > self.lower
+            && head.levels & self.levels != 0
+            && head.streams & self.streams != 0
+            && head.min_time <= self.until
+            && head.max_time >= self.since
+            && self.query.run.is_none_or(|run| head.run == run)
+            && self
+                .query
+                .processes
+                .as_ref()
+                .is_none_or(|names| names.iter().any(|name| name.as_str() == head.process))
+    }
+
+    fn read_extent(&mut self, segment: &Segment, extent: &Extent) -> ControlFlow<()> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(extent.bytes as usize, 0);
+        let flow = match segment.file.read_exact_at(&mut buffer, extent.offset) {
+            Ok(()) => self.read_frames(&buffer, extent),
+            Err(error) => {
+                tracing::warn!(file = %segment.path.display(), %error, "log segment cannot be read");
+                self.note_damage(extent.first.0, extent.last.0);
+                ControlFlow::Continue(())
+            }
+        };
+        self.buffer = buffer;
+        flow
+    }
+
+    fn read_frames(&mut self, bytes: &[u8], extent: &Extent) -> ControlFlow<()> {
+        let mut frames = Vec::new();
+        let (mut rest, mut next) = (bytes, extent.first);
+        while let Some(head) = Head::parse(rest, self.epoch) {
+            let Some((frame, after)) = rest.split_at_checked(head.frame_bytes()) else { break };
+            frames.push((head, frame));
+            rest = after;
+            next = head.next();
+        }
+        self.note_damage(next.0, extent.last.0);
+        match self.query.take {
+            Take::Oldest => frames.iter().try_for_each(|(head, frame)| self.read_frame(head, frame)),
+            Take::Newest => frames.iter().rev().try_for_each(|(head, frame)| self.read_frame(head, frame)),
+        }
+    }
+
+    fn read_frame(&mut self, head: &Head<'_>, frame: &[u8]) -> ControlFlow<()> {
+        if !self.admits_frame(head) {
+            return ControlFlow::Continue(());
+        }
+        self.check_room()?;
+        let lines = head.body(frame, self.epoch).and_then(|body| Lines::parse(head, body));
+        let (Some(lines), Ok(process)) = (lines, ProcessName::new(head.process)) else {
+            self.note_damage(head.first.0, head.next().0 - 1);
+            return ControlFlow::Continue(());
+        };
+        let mut matches = std::mem::take(&mut self.matches);
+        matches.clear();
+        self.find(head, &lines, &mut matches);
+        let take = self.query.take;
+        let mut give = |&index: &usize| {
+            self.check_room()?;
+            self.give(head, &lines, &process, index);
+            ControlFlow::Continue(())
+        };
+        let flow = match take {
+            Take::Oldest => matches.iter().try_for_each(&mut give),
+            Take::Newest => matches.iter().rev().try_for_each(&mut give),
+        };
+        self.matches = matches;
+        flow
+    }
+
+    /// Finds the lines of a frame that match, in order.
+    fn find(&self, head: &Head<'_>, lines: &Lines<'_>, matches: &mut Vec<usize>) {
+        let from = self.lower.saturating_sub(head.first.0) as usize;
+        let to = lines.len().min((self.upper - head.first.0 + 1) as usize);
+        let all_fit = head.levels & !self.levels == 0
+            && head.streams & !self.streams == 0
+            && head.min_time >= self.since
+            && head.max_time <= self.until;
+        let fits = |&index: &usize| all_fit || self.fits(lines, index);
+        match &self.query.pattern {
+            None => matches.extend((from..to).filter(fits)),
+            // Where other conditions thin the lines out, searching the few that are left is cheaper.
+            Some(pattern) if all_fit && pattern.is_packed() => {
+                let mut index = from;
+                while index < to {
+                    let Some(place) = pattern.find_packed(lines.text, lines.start(index)) else { break };
+                    index = lines.line_at(place, index);
+                    if index < to {
+                        matches.push(index);
+                    }
+                    index += 1;
+                }
+            }
+            Some(pattern) => {
+                matches
+                    .extend((from..to).filter(|index| fits(index) && pattern.is_match(lines.line(*index))));
+            }
+        }
+    }
+
+    fn fits(&self, lines: &Lines<'_>, index: usize) -> bool {
+        self.levels & 1 << lines.level(index) != 0
+            && self.streams & 1 << lines.stream(index) != 0
+            && (self.since..=self.until).contains(&lines.time(index))
+    }
+
+    fn give(&mut self, head: &Head<'_>, lines: &Lines<'_>, process: &ProcessName, index: usize) {
+        let text = String::from_utf8_lossy(lines.line(index)).into_owned();
+        self.text_bytes += text.len();
+        self.lines.push(Line {
+            seq: Seq(head.first.0 + index as u64),
+            time: Time(lines.time(index)),
+            process: process.clone(),
+            run: head.run,
+            stream: Stream::from_u8(lines.stream(index)).unwrap_or(Stream::Ostler),
+            level: Level::from_u8(lines.level(index)),
+            text,
+            partial: lines.is_partial(index),
+        });
+    }
+
+    /// Counts the wanted lines from `first` to `last` as lost.
+    fn note_damage(&mut self, first: u64, last: u64) {
+        self.damaged += overlap((first, last), (self.lower, self.upper));
+    }
+
+    fn finish(mut self, snapshot: &Snapshot) -> LogPage {
+        let everything = self.upper.max(self.lower - 1);
+        let next = match (self.query.take, self.more) {
+            (Take::Oldest, true) => self.lines.last().map_or(self.lower - 1, |line| line.seq.0),
+            _ => everything,
+        };
+        if self.query.take == Take::Newest {
+            self.lines.reverse();
+        }
+        let missing = self.damaged + self.gaps(snapshot, next);
+        LogPage { lines: self.lines, next: Seq(next), more: self.more, missing }
+    }
+
+    /// Returns how many lines up to `next` are in no extent. Without a cursor nothing was promised, so what retention
+    /// deleted before the oldest line does not count.
+    fn gaps(&self, snapshot: &Snapshot, next: u64) -> u64 {
+        let mut extents =
+            snapshot.extents(self.lower, next).map(|(_, extent)| (extent.first.0, extent.last.0)).peekable();
+        let from = match (self.query.after, extents.peek()) {
+            (None, Some((first, _))) => self.lower.max(*first),
+            (None, None) => return 0,
+            (Some(_), _) => self.lower,
+        };
+        let wanted = (from, next);
+        let there: u64 = extents.map(|extent| overlap(extent, wanted)).sum();
+        overlap(wanted, wanted) - there
+    }
+}
+
+/// Returns how many numbers two ranges, ends included, have in common.
+fn overlap(one: (u64, u64), other: (u64, u64)) -> u64 {
+    (one.1.min(other.1) + 1).saturating_sub(one.0.max(other.0))
+}

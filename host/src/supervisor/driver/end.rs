@@ -1,0 +1,144 @@
+//! How a run ends, and what follows: a stop that was asked for, a restart, or rest.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::{ActiveRun, Driver, End, Life, Phase};
+use crate::model::{Exit, Time};
+use crate::supervisor::RunEvent;
+use crate::supervisor::adopt::{Ending, ending, kill_orphan};
+use crate::supervisor::handle::{SendError, Started, Stopped};
+use crate::supervisor::policy::Decision;
+use crate::supervisor::preflight::StartProblem;
+use crate::supervisor::snapshot::State;
+
+impl Driver {
+    pub(super) async fn shim_vanished(&mut self) {
+        let Life::Up(active) = &self.life else { return };
+        let (run, pid, start_ticks) = (active.run, active.pid, active.start_ticks);
+        let dir = self.context.run_dir(run);
+        let ending = tokio::task::spawn_blocking(move || ending(&dir)).await.unwrap_or(Ending::Unknown);
+        match ending {
+            // It was done just before this daemon reached it.
+            Ending::Known { exit, note, .. } => {
+                if let Some(active) = self.active(run) {
+                    active.exit = Some(exit);
+                }
+                return self.ended(note.map(str::to_owned)).await;
+            }
+            Ending::NotSpawned(why) => return self.spawn_failed(&StartProblem::Spawn(why)).await,
+            Ending::Unknown => {}
+        }
+        warn!(process = %self.name, %run, "the shim died");
+        // Without its shim the child has nobody to take its output; it must not stay as a ghost that holds a port.
+        if let Some(pid) = pid {
+            let _ = tokio::task::spawn_blocking(move || kill_orphan(pid, start_ticks)).await;
+        }
+        self.ended(Some("its shim died, so its exit status is not known".to_owned())).await;
+    }
+
+    pub(super) async fn ended(&mut self, note: Option<String>) {
+        let Life::Up(active) = std::mem::replace(&mut self.life, Life::Down) else { return };
+        let mut active = *active;
+        if let Some(watcher) = active.watcher.take() {
+            watcher.abort();
+        }
+        let exit = active.exit.unwrap_or(Exit { code: None, signal: None });
+        let how = match &active.phase {
+            Phase::Stopping { killed: true, .. } => {
+                format!("{exit} after a grace of {:?}", self.config.stop.grace)
+            }
+            _ => exit.to_string(),
+        };
+        let how = note.as_ref().map_or_else(|| how.clone(), |note| format!("{how}; {note}"));
+        self.close_run(&mut active, End::Exited { exit, note }).await;
+        for reader in active.readers.drain(..) {
+            let _ = reader.send(Err(SendError::NotRunning));
+        }
+        for starter in active.starters.drain(..) {
+            let _ = starter.send(Ok(Started { run: active.run, already_running: false }));
+        }
+        let stopped = matches!(active.phase, Phase::Stopping { .. });
+        if stopped || !active.successors.is_empty() {
+            self.after_stop(active, exit, how).await;
+        } else {
+            self.after_exit(exit, active.since.elapsed(), how);
+        }
+    }
+
+    pub(super) async fn after_stop(&mut self, active: ActiveRun, exit: Exit, how: String) {
+        self.history.clear();
+        self.publish(|snapshot| {
+            snapshot.state = State::Stopped;
+            snapshot.pid = None;
+            snapshot.ready = false;
+            snapshot.exit = Some(exit);
+            snapshot.restarts = 0;
+            snapshot.reason = None;
+        });
+        for stopper in active.stoppers {
+            let _ = stopper.send(Stopped { was_running: true, exit: Some(exit), how: Some(how.clone()) });
+        }
+        if let Some((reason, _)) = active.successors.first() {
+            self.want(true).await;
+            let reason = reason.clone();
+            let starters = active.successors.into_iter().map(|(_, reply)| reply).collect();
+            self.launch(&reason, starters).await;
+        }
+    }
+
+    pub(super) fn after_exit(&mut self, exit: Exit, lived: Duration, how: String) {
+        let now = Instant::now();
+        match self.history.decide(&self.config.restart, Some(exit), lived, now.into_std()) {
+            Decision::Restart { after } => {
+                info!(process = %self.name, %exit, ?after, "starting again");
+                self.life = Life::Backoff { until: now + after };
+                self.publish(|snapshot| {
+                    snapshot.state = State::Backoff;
+                    snapshot.pid = None;
+                    snapshot.ready = false;
+                    snapshot.exit = Some(exit);
+                    snapshot.restarts += 1;
+                    snapshot.reason = Some(format!("{how}; starting again in {after:?}"));
+                });
+            }
+            decision => {
+                let reason = match decision {
+                    Decision::GiveUp { reason } => format!("{how}; {reason}"),
+                    _ => how,
+                };
+                self.publish(|snapshot| {
+                    snapshot.state = if exit.is_success() { State::Exited } else { State::Failed };
+                    snapshot.pid = None;
+                    snapshot.ready = false;
+                    snapshot.exit = Some(exit);
+                    snapshot.reason = Some(reason);
+                });
+            }
+        }
+    }
+
+    /// Writes down how a run ended, before anybody is told, and lets the pipeline know that its spool is complete.
+    pub(super) async fn close_run(&self, active: &mut ActiveRun, end: End) {
+        let (context, run, shim) = (Arc::clone(&self.context), active.run, active.shim.take());
+        let recorded = tokio::task::spawn_blocking(move || {
+            let _ = std::fs::remove_file(context.shim_socket(run));
+            let now = Time::now();
+            match end {
+                End::Exited { exit, note } => context.catalogue.end_run(run, now, exit, note.as_deref()),
+                End::NotSpawned(why) => context.catalogue.run_not_spawned(run, now, &why),
+            }
+        });
+        if let Ok(Err(error)) = recorded.await {
+            warn!(%run, %error, "cannot record the end of a run");
+        }
+        let _ = self.context.events.send(RunEvent::Ended(run));
+        if let Some(mut shim) = shim {
+            // It ends right after its last report.
+            tokio::task::spawn_blocking(move || shim.wait());
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! The driver: the one task that may change a process. It takes one event at a time — a request, a shim's report, a
+//! sign of readiness, a deadline — and [`Driver::handle`] decides what follows.
+
+mod begin;
+mod end;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, info, warn};
+
+use crate::supervisor::adopt::Past;
+use crate::supervisor::handle::{Command, Handle, SendError, StartError, Started, Stopped};
+use crate::supervisor::link::{ShimLink, Upward};
+use crate::supervisor::policy::History;
+use crate::supervisor::preflight::StartProblem;
+use crate::supervisor::ready::{Readiness, Sign};
+use crate::supervisor::snapshot::{Snapshot, State};
+use crate::supervisor::{Context, launch};
+use crate::config::ProcessConfig;
+use crate::model::{Exit, ProcessName, RunId, Time};
+use crate::shim::control::{Report, Request, Scope};
+use crate::store::Wanted;
+
+/// Time for a shim to say that its child runs; it takes milliseconds.
+const SPAWN_WAIT: Duration = Duration::from_secs(10);
+/// Time between SIGKILL to the tree and giving up on hearing that it is gone.
+const KILL_WAIT: Duration = Duration::from_secs(10);
+/// A wait that is never over.
+const FOREVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+
+type StartReply = oneshot::Sender<Result<Started, StartError>>;
+
+/// Spawns the driver of a process, which takes up where an earlier daemon's left off.
+pub fn supervise(context: Arc<Context>, name: ProcessName, config: Arc<ProcessConfig>, past: Past) -> Handle {
+    Driver::spawn(context, name, config, past)
+}
+
+enum Event {
+    Command(Command),
+    Report(RunId, Upward),
+    Readiness(RunId, Readiness),
+    Deadline,
+}
+
+struct Driver {
+    name: ProcessName,
+    config: Arc<ProcessConfig>,
+    context: Arc<Context>,
+    /// For what the tasks of a run have to say.
+    inner: mpsc::UnboundedSender<Event>,
+    snapshots: watch::Sender<Snapshot>,
+    history: History,
+    life: Life,
+}
+
+/// Whether there is a run.
+enum Life {
+    Down,
+    /// Waiting to start again.
+    Backoff { until: Instant },
+    Up(Box<ActiveRun>),
+}
+
+struct ActiveRun {
+    run: RunId,
+    /// The shim, when this daemon spawned it: it is waited for at the end, so that it leaves no zombie.
+    shim: Option<std::process::Child>,
+    link: ShimLink,
+    began: Time,
+    since: Instant,
+    pid: Option<u32>,
+    start_ticks: u64,
+    exit: Option<Exit>,
+    phase: Phase,
+    starters: Vec<StartReply>,
+    stoppers: Vec<oneshot::Sender<Stopped>>,
+    /// Starts to answer once this run is gone.
+    successors: Vec<(String, StartReply)>,
+    readers: Vec<oneshot::Sender<Result<usize, SendError>>>,
+    signs: mpsc::UnboundedSender<Sign>,
+    watcher: Option<AbortHandle>,
+}
+
+enum Phase {
+    /// The shim has not yet said that the child runs.
+    Spawning { deadline: Instant },
+    Living,
+    /// Told to stop; at the deadline comes SIGKILL, and at the one after that we stop waiting.
+    Stopping { deadline: Instant, killed: bool },
+}
+
+/// How a run ended, for the catalogue.
+enum End {
+    Exited { exit: Exit, note: Option<String> },
+    NotSpawned(String),
+}
+
+impl Driver {
+    fn spawn(
+        context: Arc<Context>,
+        name: ProcessName,
+        config: Arc<ProcessConfig>,
+        past: Past,
+    ) -> Handle {
+        let (commands, requests) = mpsc::unbounded_channel();
+        let (inner, events) = mpsc::unbounded_channel();
+        let (snapshots, snapshots_rx) = watch::channel(Snapshot::new(name.clone()));
+        let handle = Handle { commands, snapshots: snapshots_rx, config: Arc::clone(&config) };
+        let mut driver =
+            Self { name, config, context, inner, snapshots, history: History::default(), life: Life::Down };
+        match past {
+            Past::Nothing => {}
+            Past::Open(open) => driver.adopt(open),
+            Past::Ended(last) => driver.recall(last),
+        }
+        tokio::spawn(driver.drive(requests, events));
+        handle
+    }
+
+    async fn drive(
+        mut self,
+        mut requests: mpsc::UnboundedReceiver<Command>,
+        mut events: mpsc::UnboundedReceiver<Event>,
+    ) {
+        loop {
+            let deadline = self.deadline();
+            let event = tokio::select! {
+                request = requests.recv() => match request {
+                    Some(command) => Event::Command(command),
+                    None => return,
+                },
+                Some(event) = events.recv() => event,
+                () = sleep_until(deadline) => Event::Deadline,
+            };
+            self.handle(event).await;
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        match &self.life {
+            Life::Down => Instant::now() + FOREVER,
+            Life::Backoff { until } => *until,
+            Life::Up(active) => match active.phase {
+                Phase::Spawning { deadline } | Phase::Stopping { deadline, .. } => deadline,
+                Phase::Living => Instant::now() + FOREVER,
+            },
+        }
+    }
+
+    async fn handle(&mut self, event: Event) {
+        match event {
+            Event::Command(Command::Start { reason, reply }) => self.start(&reason, reply).await,
+            Event::Command(Command::Restart { reason, reply }) => self.restart(reason, reply).await,
+            Event::Command(Command::Stop { reply }) => self.stop(reply).await,
+            Event::Command(Command::Send { bytes, eof, reply }) => self.send(bytes, eof, reply),
+            Event::Command(Command::Sign { run, sign }) => {
+                if let Some(active) = self.active(run) {
+                    let _ = active.signs.send(sign);
+                }
+            }
+            Event::Report(run, upward) => self.report(run, upward).await,
+            Event::Readiness(run, readiness) => self.readiness(run, readiness),
+            Event::Deadline => self.deadline_passed().await,
+        }
+    }
+
+    // ---- requests ----
+
+    async fn start(&mut self, reason: &str, reply: StartReply) {
+        match &mut self.life {
+            Life::Up(active) => match active.phase {
+                Phase::Spawning { .. } => active.starters.push(reply),
+                Phase::Living if active.exit.is_none() => {
+                    let _ = reply.send(Ok(Started { run: active.run, already_running: true }));
+                }
+                Phase::Living | Phase::Stopping { .. } => {
+                    active.successors.push((reason.to_owned(), reply));
+                }
+            },
+            Life::Down | Life::Backoff { .. } => {
+                self.want(true).await;
+                self.history.clear();
+                self.publish(|snapshot| snapshot.restarts = 0);
+                self.launch(reason, vec![reply]).await;
+            }
+        }
+    }
+
+    async fn restart(&mut self, reason: String, reply: StartReply) {
+        match &mut self.life {
+            Life::Up(active) => {
+                active.successors.push((reason, reply));
+                self.begin_stop();
+            }
+            Life::Down | Life::Backoff { .. } => self.start(&reason, reply).await,
+        }
+    }
+
+    async fn stop(&mut self, reply: oneshot::Sender<Stopped>) {
+        self.want(false).await;
+        match &mut self.life {
+            Life::Up(active) => {
+                // A stop is the last word: starts that waited for the end of this run are off.
+                for (_, starter) in active.successors.drain(..) {
+                    let _ = starter.send(Err(StartError::Superseded));
+                }
+                active.stoppers.push(reply);
+                self.begin_stop();
+            }
+            Life::Down | Life::Backoff { .. } => {
+                self.life = Life::Down;
+                self.history.clear();
+                // What ended by itself keeps saying how; a pending restart becomes a plain stop.
+                self.publish(|snapshot| {
+                    if snapshot.state == State::Backoff {
+                        snapshot.state = State::Stopped;
+                        snapshot.reason = None;
+                    }
+                });
+                let exit = self.snapshots.borrow().exit;
+                let _ = reply.send(Stopped { was_running: false, exit, how: None });
+            }
+        }
+    }
+
+    fn begin_stop(&mut self) {
+        let stop = self.config.stop;
+        let Life::Up(active) = &mut self.life else { return };
+        if matches!(active.phase, Phase::Stopping { .. }) {
+            return;
+        }
+        info!(process = %self.name, run = %active.run, signal = stop.signal, "stopping");
+        active.phase = Phase::Stopping { deadline: Instant::now() + stop.grace, killed: false };
+        if let Some(watcher) = active.watcher.take() {
+            watcher.abort();
+        }
+        if active.link.send(Request::Signal { signal: stop.signal, scope: Scope::Group }).is_err() {
+            debug!(process = %self.name, "the shim is gone already");
+        }
+        self.publish(|snapshot| {
+            snapshot.state = State::Stopping;
+            snapshot.ready = false;
+        });
+    }
+
+    fn send(&mut self, bytes: Vec<u8>, eof: bool, reply: oneshot::Sender<Result<usize, SendError>>) {
+        let Life::Up(active) = &mut self.life else {
+            let _ = reply.send(Err(SendError::NotRunning));
+            return;
+        };
+        if active.pid.is_none() || active.exit.is_some() {
+            let _ = reply.send(Err(SendError::NotRunning));
+            return;
+        }
+        let sent = active.link.send(Request::Stdin { bytes });
+        let closed = if eof { active.link.send(Request::CloseStdin) } else { Ok(()) };
+        match sent.and(closed) {
+            Ok(()) => active.readers.push(reply),
+            Err(_) => drop(reply.send(Err(SendError::ShimGone))),
+        }
+    }
+
+    // ---- what the shim reports ----
+
+    async fn report(&mut self, run: RunId, upward: Upward) {
+        if self.active(run).is_none() {
+            return;
+        }
+        match upward {
+            Upward::Report(Report::Started { pid, start_ticks }) => self.started(pid, start_ticks),
+            Upward::Report(Report::SpawnFailed(failure)) => {
+                let cwd = self.config.cwd.to_string_lossy().into_owned();
+                let program = launch::words(&self.config).swap_remove(0);
+                let problem = StartProblem::Spawn(failure.describe(&program, &cwd));
+                self.spawn_failed(&problem).await;
+            }
+            Upward::Report(Report::Exited { exit, .. }) => {
+                if let Some(active) = self.active(run) {
+                    info!(%run, %exit, "child exited");
+                    active.exit = Some(exit);
+                }
+                self.publish(|snapshot| {
+                    snapshot.pid = None;
+                    snapshot.ready = false;
+                });
+            }
+            Upward::Report(Report::StdinTaken { accepted, open }) => self.stdin_taken(accepted as usize, open),
+            Upward::Report(Report::Done { leftovers, .. }) => {
+                let note = (leftovers > 0).then(|| {
+                    format!("{leftovers} processes it had left behind were stopped")
+                });
+                self.ended(note).await;
+            }
+            Upward::Closed => self.shim_vanished().await,
+            Upward::Report(_) => {}
+        }
+    }
+
+    fn stdin_taken(&mut self, accepted: usize, open: bool) {
+        let Life::Up(active) = &mut self.life else { return };
+        if active.readers.is_empty() {
+            return;
+        }
+        // Answers come in the order of the requests.
+        let reply = active.readers.remove(0);
+        let _ = reply.send(if open { Ok(accepted) } else { Err(SendError::Closed) });
+    }
+
+    // ---- readiness and deadlines ----
+
+    fn readiness(&mut self, run: RunId, readiness: Readiness) {
+        let Some(active) = self.active(run) else { return };
+        if !matches!(active.phase, Phase::Living) || active.exit.is_some() {
+            return;
+        }
+        let took = active.since.elapsed();
+        self.publish(|snapshot| match readiness {
+            Readiness::Ready => {
+                snapshot.state = State::Ready;
+                snapshot.ready = true;
+                snapshot.reason = None;
+            }
+            Readiness::Withdrawn(reason) | Readiness::Late(reason) => {
+                snapshot.state = State::Unhealthy;
+                snapshot.ready = false;
+                snapshot.reason = Some(reason);
+            }
+        });
+        debug!(process = %self.name, %run, ?took, "readiness changed");
+    }
+
+    async fn deadline_passed(&mut self) {
+        match &mut self.life {
+            Life::Down => {}
+            Life::Backoff { .. } => self.launch("restart", Vec::new()).await,
+            Life::Up(active) => match &mut active.phase {
+                Phase::Living => {}
+                Phase::Spawning { .. } => {
+                    let problem = StartProblem::Spawn(format!("its shim did not answer within {SPAWN_WAIT:?}"));
+                    self.spawn_failed(&problem).await;
+                }
+                Phase::Stopping { deadline, killed } if !*killed => {
+                    warn!(process = %self.name, run = %active.run, "grace is over; killing the tree");
+                    *deadline = Instant::now() + KILL_WAIT;
+                    *killed = true;
+                    let kill = Request::Signal { signal: libc::SIGKILL, scope: Scope::Tree };
+                    if active.link.send(kill).is_err() {
+                        debug!(process = %self.name, "the shim is gone already");
+                    }
+                }
+                Phase::Stopping { .. } => {
+                    // Only a process stuck in the kernel survives SIGKILL: say so and go on.
+                    self.ended(Some("did not go within 10 s of SIGKILL: stuck in the kernel".to_owned())).await;
+                }
+            },
+        }
+    }
+
+    // ---- small things ----
+
+    fn active(&mut self, run: RunId) -> Option<&mut ActiveRun> {
+        match &mut self.life {
+            Life::Up(active) if active.run == run => Some(active),
+            _ => None,
+        }
+    }
+
+    /// Writes down whether the user wants this process up, for daemons to come.
+    async fn want(&self, up: bool) {
+        let (context, process) = (Arc::clone(&self.context), self.name.clone());
+        let wanted = Wanted { process, up, restarts: 0, updated_at: Time::now() };
+        let recorded = tokio::task::spawn_blocking(move || context.catalogue.set_wanted(&wanted)).await;
+        if let Ok(Err(error)) = recorded {
+            warn!(process = %self.name, %error, "cannot record what is wanted");
+        }
+    }
+
+    fn publish(&self, change: impl FnOnce(&mut Snapshot)) {
+        self.snapshots.send_modify(change);
+    }
+}

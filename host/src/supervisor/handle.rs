@@ -1,0 +1,128 @@
+//! What others hold of a process: requests to its driver, and its current snapshot.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::preflight::StartProblem;
+use super::ready::Sign;
+use super::snapshot::Snapshot;
+use crate::config::ProcessConfig;
+use crate::model::{Exit, ProcessName, RunId};
+
+/// A start that worked, or was not needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Started {
+    pub run: RunId,
+    pub already_running: bool,
+}
+
+/// A start that did not work.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Problem(#[from] StartProblem),
+    #[error("it was told to stop before it had started")]
+    Superseded,
+    #[error("Ostler is ending")]
+    Ending,
+}
+
+/// A stop that worked, or was not needed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped {
+    pub was_running: bool,
+    pub exit: Option<Exit>,
+    /// The end in words.
+    pub how: Option<String>,
+}
+
+/// Input that could not be given.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    #[error("is not running")]
+    NotRunning,
+    #[error("has closed its standard input")]
+    Closed,
+    #[error(
+        "does not read its input: {pending} bytes wait already; only {accepted} of {given} bytes were taken"
+    )]
+    Full { accepted: usize, given: usize, pending: usize },
+    #[error("could not be reached: its shim is gone")]
+    ShimGone,
+}
+
+/// A request to a driver.
+#[derive(Debug)]
+pub(super) enum Command {
+    Start { reason: String, reply: oneshot::Sender<Result<Started, StartError>> },
+    Restart { reason: String, reply: oneshot::Sender<Result<Started, StartError>> },
+    Stop { reply: oneshot::Sender<Stopped> },
+    Send { bytes: Vec<u8>, eof: bool, reply: oneshot::Sender<Result<usize, SendError>> },
+    Sign { run: RunId, sign: Sign },
+}
+
+/// Reaches the driver of one process. Cheap to clone; dropping it stops nothing.
+#[derive(Clone)]
+pub struct Handle {
+    pub(super) commands: mpsc::UnboundedSender<Command>,
+    pub(super) snapshots: watch::Receiver<Snapshot>,
+    pub(super) config: Arc<ProcessConfig>,
+}
+
+impl Handle {
+    /// Returns the process's name.
+    pub fn name(&self) -> ProcessName {
+        self.snapshots.borrow().name.clone()
+    }
+
+    /// Returns the configuration it is started with.
+    pub fn config(&self) -> &ProcessConfig {
+        &self.config
+    }
+
+    /// Returns the present state.
+    pub fn snapshot(&self) -> Snapshot {
+        self.snapshots.borrow().clone()
+    }
+
+    /// Returns a receiver of every later state.
+    pub fn snapshots(&self) -> watch::Receiver<Snapshot> {
+        self.snapshots.clone()
+    }
+
+    /// Starts the process unless it runs; `reason` is kept with the run (`cli`, `mcp`). Returns once the child
+    /// executes its program.
+    pub async fn start(&self, reason: &str) -> Result<Started, StartError> {
+        let reason = reason.to_owned();
+        self.ask(|reply| Command::Start { reason, reply }).await.unwrap_or(Err(StartError::Ending))
+    }
+
+    /// Stops the process if it runs, and starts it.
+    pub async fn restart(&self, reason: &str) -> Result<Started, StartError> {
+        let reason = reason.to_owned();
+        self.ask(|reply| Command::Restart { reason, reply }).await.unwrap_or(Err(StartError::Ending))
+    }
+
+    /// Stops the process: its stop signal, its grace, then SIGKILL to the whole tree. Returns once the tree is gone.
+    pub async fn stop(&self) -> Stopped {
+        let stopped = self.ask(|reply| Command::Stop { reply }).await;
+        stopped.unwrap_or(Stopped { was_running: false, exit: None, how: None })
+    }
+
+    /// Writes to the child's standard input, and closes it afterwards when `eof`.
+    pub async fn send(&self, bytes: Vec<u8>, eof: bool) -> Result<usize, SendError> {
+        self.ask(|reply| Command::Send { bytes, eof, reply }).await.unwrap_or(Err(SendError::NotRunning))
+    }
+
+    /// Tells the driver what a classifier saw.
+    pub fn sign(&self, run: RunId, sign: Sign) {
+        let _ = self.commands.send(Command::Sign { run, sign });
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).ok()?;
+        answer.await.ok()
+    }
+}

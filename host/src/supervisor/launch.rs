@@ -1,0 +1,96 @@
+//! From a configuration to a launched shim: preflight, the run's record and directory, the launch spec. Blocking;
+//! drivers call it on the blocking pool.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixStream;
+use std::process::Child;
+
+use super::Context;
+use super::preflight::{StartProblem, check_directory, resolve_program};
+use crate::config::{Command, ProcessConfig};
+use crate::model::{ProcessName, RunId, Time};
+use crate::shim::spec::{LaunchSpec, SpoolLimits};
+use crate::store::NewRun;
+
+/// The shell that `shell = true` runs.
+const SHELL: &str = "/bin/sh";
+/// Where programs are looked for when the environment has no `PATH`, as `execvp(3)` does.
+const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// A shim that has been spawned; whether its child runs is what its first report says.
+pub(super) struct Launched {
+    pub(super) run: RunId,
+    pub(super) shim: Child,
+    pub(super) socket: UnixStream,
+    pub(super) began: Time,
+}
+
+/// Launches `config` as a new run.
+pub(super) fn launch(
+    context: &Context,
+    name: &ProcessName,
+    config: &ProcessConfig,
+    reason: &str,
+) -> Result<Launched, StartProblem> {
+    let spec = spec(name, config)?;
+    let began = Time::now();
+    let new_run =
+        NewRun { process: name, command: &words(config), cwd: &config.cwd, reason, started_at: began };
+    let run = context.catalogue.begin_run(new_run).map_err(|e| StartProblem::Store(e.to_string()))?;
+    match spawn(context, run, &spec) {
+        Ok((shim, socket)) => Ok(Launched { run, shim, socket, began }),
+        Err(error) => {
+            let problem = StartProblem::Spawn(error);
+            // The run exists in the catalogue; leave no trace on disk and say there what became of it.
+            let _ = std::fs::remove_dir_all(context.run_dir(run));
+            let _ = context.catalogue.run_not_spawned(run, Time::now(), &problem.to_string());
+            Err(problem)
+        }
+    }
+}
+
+fn spawn(context: &Context, run: RunId, spec: &LaunchSpec) -> Result<(Child, UnixStream), String> {
+    let dir = context.run_dir(run);
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&dir)
+        .map_err(|error| format!("{}: {error}", dir.display()))?;
+    let socket = context.shim_socket(run);
+    let launched = crate::shim::launch(&context.shim.program, &dir, &socket, spec)
+        .map_err(|error| format!("{}: {error}", context.shim.program.display()))?;
+    Ok((launched.shim, launched.control))
+}
+
+/// Returns the program and its arguments as they are executed.
+pub(super) fn words(config: &ProcessConfig) -> Vec<String> {
+    match &config.command {
+        Command::Words(words) => words.clone(),
+        Command::Shell(script) => vec![SHELL.to_owned(), "-c".to_owned(), script.clone()],
+    }
+}
+
+fn spec(name: &ProcessName, config: &ProcessConfig) -> Result<LaunchSpec, StartProblem> {
+    check_directory(&config.cwd)?;
+    let base: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    let mut env =
+        config.effective_env(&base).map_err(|error| StartProblem::Environment(error.to_string()))?;
+    env.retain(|(variable, _)| variable != "OSTLER_PROCESS");
+    env.push(("OSTLER_PROCESS".into(), name.as_str().into()));
+    let mut words = words(config).into_iter().map(OsString::from);
+    // The loader refuses an empty command.
+    let (program, args): (OsString, _) = (words.next().unwrap_or_default(), words.collect());
+    let path = env.iter().find(|(variable, _)| variable == "PATH").map(|(_, value)| value.as_os_str());
+    resolve_program(&program, &config.cwd, path.unwrap_or(OsStr::new(DEFAULT_PATH)))?;
+    Ok(LaunchSpec {
+        program,
+        args,
+        cwd: config.cwd.clone(),
+        env,
+        umask: None,
+        spool: SpoolLimits::default(),
+        leftover_grace: config.stop.grace,
+    })
+}

@@ -1,0 +1,118 @@
+//! Supervision: one driver task per process, sole owner of its state; everybody else holds a [`Handle`].
+//!
+//! # Theory of operation
+//!
+//! A driver never talks to a child. It launches a shim (`crate::shim`), which is the child's parent, and hears of
+//! the child through the shim's control socket. So the daemon may die at any moment: the shim lives on, and the
+//! next daemon's driver adopts it by its socket, or reads from the run's directory how it ended.
+//!
+//! ```text
+//!               start                 spawned                    ready check holds
+//!  stopped ─────────────▶ starting ─────────────▶ running ─────────────────────────▶ ready
+//!     ▲                      │  │ ready check        │  ▲                            │  ▲
+//!     │                      │  └─ configured: stays │  │                            ▼  │
+//!     │                      │     starting until ───┘  └──────────────────────── unhealthy
+//!     │ gone                 │     it holds
+//!     │                      ▼ cannot be spawned
+//!  stopping ◀── stop ── (alive)          failed ◀── gave up ── (ended) ── success ──▶ exited
+//!                                                                │
+//!                                                                └─ policy ──▶ backoff ──▶ starting
+//! ```
+//!
+//! Supervisor and pipeline do not know each other: what a run prints is announced as [`RunEvent`]s, which the daemon
+//! passes on, and what classifiers see comes back as [`Sign`]s.
+
+mod adopt;
+mod driver;
+mod handle;
+mod launch;
+mod link;
+mod policy;
+mod preflight;
+mod probe;
+pub mod procfs;
+mod ready;
+mod snapshot;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+pub use adopt::{LastRun, OpenRun, Past, look_back};
+pub use driver::supervise;
+pub use handle::{Handle, SendError, StartError, Started, Stopped};
+pub use link::ShimLink;
+pub use preflight::StartProblem;
+pub use ready::Sign;
+pub use snapshot::{Snapshot, State};
+
+use crate::model::{ProcessName, RunId};
+use crate::shim::control::Request;
+use crate::store::{Catalogue, Store};
+
+/// What every driver of a daemon works with.
+pub struct Context {
+    pub catalogue: Arc<Catalogue>,
+    pub store: Arc<Store>,
+    /// One directory per run with its launch spec, spool and exit.
+    pub runs_dir: PathBuf,
+    /// Where shims put their control sockets; short, because a socket's path is bounded.
+    pub sockets_dir: PathBuf,
+    /// The program `ostler-shim`, and the arguments that go before its own.
+    pub shim: ShimProgram,
+    pub events: mpsc::UnboundedSender<RunEvent>,
+}
+
+/// How to start a shim.
+#[derive(Debug, Clone)]
+pub struct ShimProgram {
+    pub program: PathBuf,
+}
+
+impl Context {
+    /// Returns the directory of a run.
+    pub fn run_dir(&self, run: RunId) -> PathBuf {
+        self.runs_dir.join(run.to_string())
+    }
+
+    /// Returns the path of the control socket of a run's shim.
+    pub fn shim_socket(&self, run: RunId) -> PathBuf {
+        self.sockets_dir.join(format!("r{run}"))
+    }
+}
+
+/// What the rest of the daemon hears of runs, in order.
+#[derive(Debug)]
+pub enum RunEvent {
+    /// A run's spool exists and may be read.
+    Began(RunBegan),
+    /// There is output that came after what the last `Arm` had seen.
+    Output(RunId),
+    /// The spool is complete; once it is read, the run's directory can go.
+    Ended(RunId),
+}
+
+/// A run whose output can be read.
+#[derive(Debug, Clone)]
+pub struct RunBegan {
+    pub run: RunId,
+    pub process: ProcessName,
+    pub command: Vec<String>,
+    pub dir: PathBuf,
+    pub bell: Bell,
+}
+
+/// Asks a run's shim to announce output; does nothing once the shim is gone, since `Ended` follows then.
+#[derive(Debug, Clone)]
+pub struct Bell(Option<ShimLink>);
+
+impl Bell {
+    /// Asks for one [`RunEvent::Output`] when the spool reaches beyond `seen`.
+    pub fn arm(&self, seen: u64) {
+        if let Some(link) = &self.0 {
+            // A shim that cannot be reached is about to be reported as ended.
+            let _ = link.send(Request::Arm { seen });
+        }
+    }
+}

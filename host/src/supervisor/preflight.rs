@@ -1,0 +1,97 @@
+//! Checks before a spawn, so that a missing program or directory is named and not just `ENOENT`.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access};
+
+/// Why a process cannot be started, in words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartProblem {
+    #[error("working directory {} does not exist; create it, or correct `cwd`", .0.display())]
+    NoDirectory(PathBuf),
+    #[error("working directory {} is not a directory; correct `cwd`", .0.display())]
+    NotADirectory(PathBuf),
+    #[error("program `{program}` was not found in PATH ({path}); install it, or give its full path in `command`")]
+    NotInPath { program: String, path: String },
+    #[error("program {} does not exist; correct `command`", .0.display())]
+    NoProgram(PathBuf),
+    #[error("program {} is a directory; correct `command`", .0.display())]
+    ProgramIsDirectory(PathBuf),
+    #[error("program {} is not executable; run chmod +x on it, or start it through its interpreter", .0.display())]
+    NotExecutable(PathBuf),
+    #[error("{0}")]
+    Environment(String),
+    #[error("cannot spawn: {0}")]
+    Spawn(String),
+    #[error("the log and run store cannot be written: {0}; processes that run are not affected")]
+    Store(String),
+}
+
+/// Returns the full path of `program`, looked for as a shell would: relative to `cwd` when it has a slash, else
+/// along `path`.
+pub fn resolve_program(program: &OsStr, cwd: &Path, path: &OsStr) -> Result<PathBuf, StartProblem> {
+    if program.as_bytes().contains(&b'/') {
+        let full = cwd.join(program);
+        return check_executable(&full).map(|()| full);
+    }
+    let mut unusable = None;
+    for dir in std::env::split_paths(path).filter(|dir| !dir.as_os_str().is_empty()) {
+        let full = cwd.join(dir).join(program);
+        match check_executable(&full) {
+            Ok(()) => return Ok(full),
+            Err(problem @ StartProblem::NotExecutable(_)) => unusable = Some(problem),
+            Err(_) => {}
+        }
+    }
+    Err(unusable.unwrap_or_else(|| StartProblem::NotInPath {
+        program: program.to_string_lossy().into_owned(),
+        path: path.to_string_lossy().into_owned(),
+    }))
+}
+
+/// Checks that `cwd` can be entered.
+pub fn check_directory(cwd: &Path) -> Result<(), StartProblem> {
+    match std::fs::metadata(cwd) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => Err(StartProblem::NotADirectory(cwd.to_owned())),
+        Err(_) => Err(StartProblem::NoDirectory(cwd.to_owned())),
+    }
+}
+
+fn check_executable(full: &Path) -> Result<(), StartProblem> {
+    let Ok(metadata) = std::fs::metadata(full) else { return Err(StartProblem::NoProgram(full.to_owned())) };
+    if metadata.is_dir() {
+        return Err(StartProblem::ProgramIsDirectory(full.to_owned()));
+    }
+    access(full, Access::EXEC_OK).map_err(|_| StartProblem::NotExecutable(full.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = dir.path().join("run.sh");
+        std::fs::write(&script, "#!/bin/sh\n").unwrap();
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let path = OsStr::new("/usr/bin:/bin");
+        let resolve = |program: &str| resolve_program(OsStr::new(program), dir.path(), path);
+
+        assert!(resolve("sh").unwrap().ends_with("sh"));
+        assert_eq!(resolve("./run.sh"), Err(StartProblem::NotExecutable(dir.path().join("./run.sh"))));
+        assert_eq!(resolve("./nope"), Err(StartProblem::NoProgram(dir.path().join("./nope"))));
+        assert_eq!(
+            resolve("/usr"),
+            Err(StartProblem::ProgramIsDirectory(PathBuf::from("/usr")))
+        );
+        assert!(matches!(resolve("no-such-program"), Err(StartProblem::NotInPath { .. })));
+        assert_eq!(check_directory(&script), Err(StartProblem::NotADirectory(script.clone())));
+        assert!(matches!(check_directory(&dir.path().join("x")), Err(StartProblem::NoDirectory(_))));
+    }
+}

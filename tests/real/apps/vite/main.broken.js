@@ -1,0 +1,2 @@
+const window = {;
+document.querySelector("#app").textContent = "never shown";

@@ -1,0 +1,242 @@
+//! Promise 5: a plugin cannot hurt the host. Every hostile guest costs its own verdicts and nothing else.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ostler::model::{ProcessName, RunId, Stream};
+use ostler::plugins::{
+    Chain, ChainVerdicts, Origin, Packed, PluginEngine, PluginStatus, Registry, Source, Subject,
+};
+use ostler_tests::hostile::{Guest, PUSH_NOTHING};
+
+/// A registry of the built-in plugin and these files.
+fn registry(files: &[(&str, &[u8])]) -> (Registry, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let plugins = dir.path().join("plugins");
+    std::fs::create_dir(&plugins).unwrap();
+    for (name, bytes) in files {
+        std::fs::write(plugins.join(name), bytes).unwrap();
+    }
+    let sources = [Source { origin: Origin::Project, dir: plugins }];
+    // Shared by all tests: the default classifier takes seconds to compile in a debug build.
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
+    (load(&cache, &sources), dir)
+}
+
+fn load(cache: &Path, sources: &[Source]) -> Registry {
+    let engine = PluginEngine::new().unwrap();
+    Registry::load(&engine, cache, sources, &BTreeMap::new())
+}
+
+fn status(registry: &Registry, name: &str) -> PluginStatus {
+    let all = registry.status();
+    all.iter().find(|status| status.name == name).unwrap_or_else(|| panic!("no {name} in {all:?}")).clone()
+}
+
+/// Classifies two lines, of which the default classifier knows the second.
+fn classify(chain: &mut Chain, run: u64) -> Vec<u8> {
+    let subject =
+        Subject { run: RunId(run), process: ProcessName::new("p").unwrap(), command: vec!["x".into()] };
+    let text = b"one two threeERROR: it broke";
+    let batch = Packed { text, ends: &[13, 28], stream: Stream::Stdout, first_line: 0 };
+    let mut verdicts = ChainVerdicts::default();
+    chain.classify(&subject, batch, &mut verdicts);
+    verdicts.levels
+}
+
+/// The default classifier still decides, whatever the guest before it in the chain does.
+fn assert_survives(guest: &Guest, expected_reason: &str) {
+    let (registry, _dir) = registry(&[("guest.wasm", &guest.component())]);
+    let mut chain = Chain::new(&registry);
+    assert_eq!(status(&registry, &guest.name).state, "loaded", "{:?}", status(&registry, &guest.name));
+    assert_eq!(classify(&mut chain, 1), [0, 5], "{}", guest.name);
+    let after = status(&registry, &guest.name);
+    let reason = after.reason.clone().unwrap_or_default();
+    assert!(reason.contains(expected_reason), "{}: {reason}", guest.name);
+    assert_eq!(after.failures, 1);
+    // A repeat offender is left out, and the chain goes on without it.
+    for run in 2..8 {
+        assert_eq!(classify(&mut chain, run), [0, 5]);
+    }
+    assert_eq!(status(&registry, &guest.name).state, "quarantined");
+}
+
+#[test]
+fn a_guest_that_behaves_is_asked_before_the_default() {
+    let fatal = "(memory.fill (i32.const 65536) (i32.const 6) (local.get 4))";
+    let guest = Guest::new("well-behaved").push(&format!("{fatal} {PUSH_NOTHING}"));
+    let (registry, _dir) = registry(&[("guest.wasm", &guest.component())]);
+    assert_eq!(classify(&mut Chain::new(&registry), 1), [6, 6]);
+    assert_eq!(status(&registry, "well-behaved").failures, 0);
+}
+
+#[test]
+fn an_endless_loop_is_interrupted() {
+    let guest = Guest::new("looper").push("(loop $again (br $again)) (unreachable)");
+    assert_survives(&guest, "took longer than");
+}
+
+#[test]
+fn a_trap_costs_one_batch_and_no_line() {
+    assert_survives(&Guest::new("trapper").push("(unreachable)"), "trapped");
+}
+
+#[test]
+fn a_memory_bomb_meets_its_limit() {
+    let guest = Guest::new("bomber").push(
+        "(loop $again (br_if $again (i32.ne (memory.grow (i32.const 64)) (i32.const -1)))) (unreachable)",
+    );
+    assert_survives(&guest, "PLUGIN_MEMORY_BYTES");
+}
+
+#[test]
+fn a_table_bomb_meets_its_limit() {
+    let guest = Guest::new("tabler").extra("(table $t 1 funcref)").push(
+        "(loop $again (br_if $again (i32.ne
+            (table.grow $t (ref.null func) (i32.const 10000)) (i32.const -1)))) (unreachable)",
+    );
+    assert_survives(&guest, "PLUGIN_TABLE_ELEMENTS");
+}
+
+#[test]
+fn deep_recursion_is_a_trap_and_not_a_crash() {
+    let guest = Guest::new("diver")
+        .extra("(func $dive (param i32) (result i32) (call $dive (i32.add (local.get 0) (i32.const 1))))")
+        .push("(call $dive (i32.const 0))");
+    assert_survives(&guest, "trapped");
+}
+
+#[test]
+fn a_wrong_number_of_levels_is_no_answer() {
+    let guest = Guest::new("miscounter").push(
+        "(i32.store (i32.const 256) (i32.const 65536)) (i32.store (i32.const 260) (i32.const 1))
+         (i64.store (i32.const 264) (i64.const 4)) (i32.const 256)",
+    );
+    assert_survives(&guest, "1 levels for 2 lines");
+}
+
+#[test]
+fn giant_lists_that_share_one_buffer_are_not_copied() {
+    // Each note's key claims a megabyte of the same memory: lifted, they would be gigabytes.
+    let guest = Guest::new("aliaser").push(
+        "(local $at i32) (local.set $at (i32.const 131072))
+         (loop $again
+           (i32.store offset=4 (local.get $at) (i32.const 65536))
+           (i32.store offset=8 (local.get $at) (i32.const 1000000))
+           (i32.store offset=12 (local.get $at) (i32.const 4))
+           (local.set $at (i32.add (local.get $at) (i32.const 20)))
+           (br_if $again (i32.lt_u (local.get $at) (i32.const 230000))))
+         (i32.store (i32.const 256) (i32.const 65536)) (i32.store (i32.const 260) (local.get 4))
+         (i32.store (i32.const 264) (i32.const 131072)) (i32.store (i32.const 268) (i32.const 4000))
+         (i32.const 256)",
+    );
+    assert_survives(&guest, "fuel");
+}
+
+#[test]
+fn pointers_outside_its_memory_are_a_trap() {
+    let guest = Guest::new("pointer").push(
+        "(i32.store (i32.const 256) (i32.const -16)) (i32.store (i32.const 260) (i32.const 100000))
+         (i64.store (i32.const 264) (i64.const 4)) (i32.const 256)",
+    );
+    assert_survives(&guest, "trapped");
+}
+
+#[test]
+fn levels_that_do_not_exist_are_no_decision() {
+    let wild = "(memory.fill (i32.const 65536) (i32.const 200) (local.get 4))";
+    let guest = Guest::new("wild").push(&format!("{wild} {PUSH_NOTHING}"));
+    let (registry, _dir) = registry(&[("guest.wasm", &guest.component())]);
+    assert_eq!(classify(&mut Chain::new(&registry), 1), [0, 5]);
+}
+
+#[test]
+fn a_loop_in_the_start_function_refuses_the_file() {
+    let guest = Guest::new("starter").start("(loop $again (br $again))");
+    let (registry, _dir) = registry(&[("starter.wasm", &guest.component())]);
+    let refused = status(&registry, "starter");
+    assert_eq!(refused.state, "refused");
+    assert!(refused.reason.unwrap().contains("took longer than"));
+    assert_eq!(classify(&mut Chain::new(&registry), 1), [0, 5]);
+}
+
+#[test]
+fn a_refused_configuration_is_told_once() {
+    let guest = Guest::new("picky").open(
+        "(i32.store8 (i32.const 128) (i32.const 1)) (i32.store (i32.const 132) (i32.const 512))
+         (i32.store (i32.const 136) (i32.const 3)) (i32.const 128)",
+    );
+    let (registry, _dir) = registry(&[("guest.wasm", &guest.component())]);
+    let mut chain = Chain::new(&registry);
+    assert_eq!(classify(&mut chain, 1), [0, 5]);
+    assert_eq!(classify(&mut chain, 2), [0, 5]);
+    let status = status(&registry, "picky");
+    assert_eq!((status.state.as_str(), status.failures), ("quarantined", 1));
+    assert!(status.reason.unwrap().contains("refused its configuration: 1.0"));
+}
+
+#[test]
+fn bad_files_are_listed_with_the_reason_and_harm_nobody() {
+    let good = Guest::new("good").component();
+    let module = wat::parse_str("(module)").unwrap();
+    let other_world = wat::parse_str("(component)").unwrap();
+    let import = wat::parse_str(
+        r#"(component (import "wasi:cli/environment@0.2.6" (instance (export "get" (func)))))"#,
+    )
+    .unwrap();
+    let newer = wat::parse_str(r#"(component (import "ostler:plugin/log@9.0.0" (instance)))"#).unwrap();
+    let oversized = {
+        let mut bytes = good.clone();
+        bytes.resize(33 << 20, 0);
+        bytes
+    };
+    let twin = Guest::new("good").component();
+    let (registry, _dir) = registry(&[
+        ("a-good.wasm", &good),
+        ("empty.wasm", b""),
+        ("text.wasm", b"hello"),
+        ("module.wasm", &module),
+        ("other-world.wasm", &other_world),
+        ("import.wasm", &import),
+        ("newer.wasm", &newer),
+        ("oversized.wasm", &oversized),
+        ("truncated.wasm", &good[..good.len() / 2]),
+        ("twin.wasm", &twin),
+    ]);
+    for (name, reason) in [
+        ("empty", "empty"),
+        ("text", "not WebAssembly"),
+        ("module", "a core module, not a component"),
+        ("other-world", "of another world"),
+        ("import", "imports wasi:cli/environment@0.2.6"),
+        ("newer", "speaks ostler:plugin 9.0.0"),
+        ("oversized", "more than a plugin may have"),
+        ("truncated", "damaged or truncated"),
+        ("twin", "a plugin named `good` is loaded already"),
+    ] {
+        let refused = status(&registry, name);
+        assert_eq!(refused.state, "refused", "{name}");
+        let found = refused.reason.unwrap();
+        assert!(found.contains(reason), "{name}: {found}");
+    }
+    assert_eq!(status(&registry, "good").state, "loaded");
+    assert_eq!(classify(&mut Chain::new(&registry), 1), [0, 5]);
+}
+
+#[test]
+fn a_compiled_plugin_is_loaded_from_the_cache_and_a_damaged_entry_is_compiled_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cache, plugins) = (dir.path().join("cache"), dir.path().join("plugins"));
+    std::fs::create_dir(&plugins).unwrap();
+    std::fs::write(plugins.join("guest.wasm"), Guest::new("cached").component()).unwrap();
+    let sources = [Source { origin: Origin::Project, dir: plugins }];
+    assert_eq!(status(&load(&cache, &sources), "cached").state, "loaded");
+    let entries = || std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    assert_eq!(entries().len(), 2);
+    for entry in entries() {
+        std::fs::write(entry, b"not native code at all").unwrap();
+    }
+    let again = load(&cache, &sources);
+    assert_eq!(status(&again, "cached").state, "loaded");
+    assert_eq!(classify(&mut Chain::new(&again), 1), [0, 5]);
+}
