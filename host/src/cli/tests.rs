@@ -4,7 +4,7 @@ use clap::CommandFactory;
 
 use super::Cli;
 
-/// Returns the long help of `ostler`, or of one of its commands.
+/// Returns the long help of `ostler`, or of one of its commands, without spaces at the ends of lines.
 fn help(path: &[&str]) -> String {
     let mut command = Cli::command();
     // Globals are handed down when the command is built.
@@ -13,7 +13,8 @@ fn help(path: &[&str]) -> String {
     for name in path {
         found = found.find_subcommand_mut(name).unwrap_or_else(|| panic!("no command {name}"));
     }
-    found.render_long_help().to_string()
+    let help = found.render_long_help().to_string();
+    help.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
