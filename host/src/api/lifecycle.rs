@@ -100,7 +100,8 @@ impl Api {
             return Err(ApiError::new(ErrorKind::Invalid, message).hint("send it in several pieces"));
         }
         // What was typed may be a password: the audit log keeps how much, not what.
-        let detail = format!("{} bytes{}", request.text.len(), if request.eof { " and end of input" } else { "" });
+        let detail =
+            format!("{} bytes{}", request.text.len(), if request.eof { " and end of input" } else { "" });
         let act = Act { verb: "send", target: request.name.clone(), detail };
         let cursor = self.parts.store.cursor(self.parts.store.newest()).to_string();
         let sending = async move {
@@ -172,7 +173,8 @@ impl Api {
                 (name, result)
             });
         }
-        let mut results: BTreeMap<ProcessName, Result<(), String>> = tasks.join_all().await.into_iter().collect();
+        let mut results: BTreeMap<ProcessName, Result<(), String>> =
+            tasks.join_all().await.into_iter().collect();
         let mut reply = UpReply { started: Vec::new(), failed: Vec::new() };
         for name in order {
             let Some(handle) = self.parts.handles.get(&name) else { continue };
@@ -242,7 +244,9 @@ async fn wait_for_condition(dependency: &DependsOn, other: &Handle) -> Result<()
         Condition::Started => Some(Ok(())),
         Condition::Ready if snapshot.ready => Some(Ok(())),
         Condition::ExitedOk if snapshot.state == State::Exited => Some(Ok(())),
-        Condition::Ready | Condition::ExitedOk if snapshot.state.is_final() => Some(Err(describe_end(snapshot))),
+        Condition::Ready | Condition::ExitedOk if snapshot.state.is_final() => {
+            Some(Err(describe_end(snapshot)))
+        }
         Condition::Ready | Condition::ExitedOk => None,
     };
     let wait = snapshots.wait_for(|snapshot| decided(snapshot).is_some());

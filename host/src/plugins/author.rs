@@ -48,8 +48,7 @@ pub fn build(dir: &Path, out: Option<&Path>) -> Result<Built, BuildError> {
     check_target()?;
     let module = cargo_build(&manifest)?;
     let read = std::fs::read(&module).map_err(|error| BuildError::Io { path: module.clone(), error })?;
-    let component =
-        encode(&read).map_err(|message| BuildError::Encode { path: module.clone(), message })?;
+    let component = encode(&read).map_err(|message| BuildError::Encode { path: module.clone(), message })?;
     inspect(&component)?;
     let name = module.file_stem().unwrap_or_default().to_string_lossy().replace('_', "-");
     let path = out.map_or_else(|| dir.join(format!("{name}.wasm")), Path::to_owned);

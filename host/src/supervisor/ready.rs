@@ -166,9 +166,10 @@ impl Look {
                 procfs::port_owner(port)
             }
         });
-        self.alien = owner.await.ok().flatten().map(|(pid, command)| {
-            format!("port {port} belongs to another process: pid {pid} ({command})")
-        });
+        self.alien =
+            owner.await.ok().flatten().map(|(pid, command)| {
+                format!("port {port} belongs to another process: pid {pid} ({command})")
+            });
         self.alien.is_none()
     }
 
