@@ -61,6 +61,11 @@ fn ports_of(pids: &[u32], listeners: &[Listener]) -> BTreeSet<u16> {
         .collect()
 }
 
+/// Returns whether anybody listens on this TCP port.
+pub fn is_listening(port: u16) -> bool {
+    listeners().iter().any(|listener| listener.port == port)
+}
+
 /// Returns a process that listens on this TCP port, as far as this user may see it.
 pub fn port_owner(port: u16) -> Option<(u32, String)> {
     let inodes: HashSet<u64> =
