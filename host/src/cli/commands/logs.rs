@@ -1,0 +1,160 @@
+//! `ostler logs`
+
+use super::{Code, Context, Outcome};
+use crate::api::LogsRequest;
+use crate::bounds;
+use crate::cli::client::Client;
+use crate::cli::exit::CliError;
+use crate::cli::follow::{Follower, PAGE_LINES};
+use crate::cli::printer::Printer;
+use crate::config::parse_duration;
+use crate::model::{Level, RunId, Stream};
+
+/// Lines shown when nothing says how many.
+const DEFAULT_LINES: usize = 100;
+
+/// Shows what processes have printed, and goes on with -f
+///
+/// Shows the newest 100 lines; with `--since` all lines since then.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Processes to show; all when none is named
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+
+    /// Goes on with what is printed from now on, until Ctrl-C
+    #[arg(short, long)]
+    follow: bool,
+
+    /// Shows this many lines: the newest, or with a cursor the first after it
+    #[arg(short = 'n', long, value_name = "N")]
+    lines: Option<usize>,
+
+    /// Shows lines at least this serious: trace, debug, info, warn, error or fatal
+    #[arg(long, value_name = "LEVEL", value_parser = level)]
+    level: Option<Level>,
+
+    /// Shows lines that match a regular expression
+    #[arg(long, value_name = "RE")]
+    grep: Option<String>,
+
+    /// Shows lines since then: 10m, 2026-11-20T08:00:00Z, or a cursor of `--show-cursor`
+    #[arg(long, value_name = "CURSOR|10m")]
+    since: Option<String>,
+
+    /// Shows lines of one stream: stdout or stderr
+    #[arg(long, value_name = "STREAM", value_parser = stream)]
+    stream: Option<Stream>,
+
+    /// Shows lines of one run, by its number in `ps --json` or `diagnose`
+    #[arg(long, value_name = "N")]
+    run: Option<u64>,
+
+    /// Prints the cursor after the last line on standard error, for a later `--since`
+    #[arg(long, conflicts_with = "follow")]
+    show_cursor: bool,
+
+    /// Prints one object a line: {seq, time, process, run, stream, level, text}
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Shows lines of log.
+pub async fn run(args: Args, context: &Context) -> Outcome {
+    let mut client = context.client().await?;
+    let printer = printer(&args, context, &mut client).await?;
+    let mut request = LogsRequest {
+        names: args.names,
+        run: args.run.map(RunId),
+        level: args.level,
+        stream: args.stream,
+        grep: args.grep,
+        since: args.since,
+        limit: None,
+        wait_ms: 0,
+    };
+    // All after a cursor are had page by page; in front of the end there is only one page, the newest lines.
+    let paged = args.lines.is_none() && request.since.as_deref().is_some_and(|since| !is_moment(since));
+    request.limit = Some(match args.lines {
+        Some(lines) if lines > bounds::QUERY_LINES => {
+            return Err(CliError::usage(format!("`--lines` is at most {}", bounds::QUERY_LINES)));
+        }
+        // The daemon has no page of no lines; a follower wants the cursor that comes with one.
+        Some(lines) => lines.max(1),
+        None if paged => PAGE_LINES,
+        None if request.since.is_some() => bounds::QUERY_LINES,
+        None => DEFAULT_LINES,
+    });
+    let cursor = loop {
+        let reply = client.logs(request.clone()).await?;
+        if reply.missing > 0 {
+            context.note(&format!("{} lines after the cursor have been deleted since", reply.missing));
+        }
+        if args.lines != Some(0) {
+            printer.print(&reply.lines)?;
+        }
+        if !(paged && reply.more) {
+            break reply.cursor;
+        }
+        request.since = Some(reply.cursor);
+    };
+    if args.show_cursor {
+        context.note(&format!("cursor {cursor}"));
+    }
+    if args.follow {
+        let mut follower = Follower::new(context.clone(), client, request, cursor);
+        while let Some(reply) = follower.next().await? {
+            printer.print(&reply.lines)?;
+        }
+        context.note("the daemon has ended");
+    }
+    Ok(Code::Done)
+}
+
+async fn printer(args: &Args, context: &Context, client: &mut Client) -> Result<Printer, CliError> {
+    if args.json {
+        return Ok(Printer::Json);
+    }
+    let views = client.list().await?;
+    let shown = |name: &str| args.names.is_empty() || args.names.iter().any(|wanted| wanted == name);
+    let names: Vec<_> = views.into_iter().map(|view| view.name).filter(|name| shown(name.as_str())).collect();
+    Ok(Printer::text(context.palette, &names))
+}
+
+/// Returns whether `since` is a time or a duration; anything else is a cursor, or for the daemon to refuse.
+fn is_moment(since: &str) -> bool {
+    parse_duration(since).is_ok() || since.parse::<jiff::Timestamp>().is_ok()
+}
+
+fn level(text: &str) -> Result<Level, String> {
+    Level::parse(text)
+        .filter(|level| *level != Level::Unknown)
+        .ok_or_else(|| "the levels are trace, debug, info, warn, error and fatal".to_owned())
+}
+
+fn stream(text: &str) -> Result<Stream, &'static str> {
+    match text {
+        "stdout" => Ok(Stream::Stdout),
+        "stderr" => Ok(Stream::Stderr),
+        _ => Err("the streams are stdout and stderr"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_takes_moments_and_cursors() {
+        assert!(is_moment("10m"));
+        assert!(is_moment("2026-11-20T08:00:00Z"));
+        assert!(!is_moment("c1f3a-2b"));
+    }
+
+    #[test]
+    fn levels_are_read_as_people_write_them() {
+        assert_eq!(level("WARNING"), Ok(Level::Warn));
+        assert!(level("unknown").is_err());
+        assert!(level("loud").unwrap_err().contains("fatal"));
+    }
+}

@@ -1,0 +1,99 @@
+//! The commands: a file each, its doc comment the help, `Args` the options, `run` what it does.
+
+pub mod daemon;
+pub mod diagnose;
+pub mod down;
+pub mod init;
+pub mod logs;
+pub mod mcp;
+pub mod plugin;
+pub mod ps;
+pub mod restart;
+pub mod send;
+pub mod start;
+pub mod status;
+pub mod stop;
+pub mod up;
+pub mod wait;
+
+use super::context::Context;
+use super::exit::{CliError, Code, Outcome};
+
+/// What can be asked of `ostler`, in the order of a first acquaintance.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    Init(init::Args),
+    Up(up::Args),
+    Down(down::Args),
+    Ps(ps::Args),
+    Start(start::Args),
+    Stop(stop::Args),
+    Restart(restart::Args),
+    Logs(logs::Args),
+    Wait(wait::Args),
+    Send(send::Args),
+    Diagnose(diagnose::Args),
+    #[command(subcommand)]
+    Plugin(plugin::Command),
+    Status(status::Args),
+    Mcp(mcp::Args),
+    Daemon(daemon::Args),
+}
+
+impl Command {
+    /// Returns whether the answer, and so an error too, is wanted as JSON.
+    pub fn wants_json(&self) -> bool {
+        match self {
+            Self::Ps(args) => args.json,
+            Self::Logs(args) => args.json,
+            Self::Wait(args) => args.json,
+            Self::Diagnose(args) => args.json,
+            Self::Plugin(plugin::Command::List(args)) => args.json,
+            Self::Status(args) => args.json,
+            Self::Init(_)
+            | Self::Up(_)
+            | Self::Down(_)
+            | Self::Start(_)
+            | Self::Stop(_)
+            | Self::Restart(_)
+            | Self::Send(_)
+            | Self::Mcp(_)
+            | Self::Daemon(_) => false,
+        }
+    }
+
+    /// Does what was asked.
+    pub fn run(self, context: &Context) -> Outcome {
+        match self {
+            Self::Init(args) => init::run(&args, context),
+            Self::Daemon(args) => daemon::run(&args, context),
+            Self::Up(args) => block_on(up::run(args, context)),
+            Self::Down(args) => block_on(down::run(args, context)),
+            Self::Ps(args) => block_on(ps::run(args, context)),
+            Self::Start(args) => block_on(start::run(args, context)),
+            Self::Stop(args) => block_on(stop::run(args, context)),
+            Self::Restart(args) => block_on(restart::run(args, context)),
+            Self::Logs(args) => block_on(logs::run(args, context)),
+            Self::Wait(args) => block_on(wait::run(args, context)),
+            Self::Send(args) => block_on(send::run(args, context)),
+            Self::Diagnose(args) => block_on(diagnose::run(args, context)),
+            Self::Plugin(command) => block_on(plugin::run(command, context)),
+            Self::Status(args) => block_on(status::run(args, context)),
+            Self::Mcp(args) => block_on(mcp::run(args, context)),
+        }
+    }
+}
+
+/// Runs a command that talks to the daemon; one thread is enough for that.
+fn block_on(command: impl Future<Output = Outcome>) -> Outcome {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::failed(format!("the runtime cannot be started: {error}")))?
+        .block_on(command)
+}
+
+/// Keeps the exit code of the first of several acts that failed.
+fn first_failure(so_far: Code, next: Code) -> Code {
+    if so_far == Code::Done { next } else { so_far }
+}

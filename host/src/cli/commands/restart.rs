@@ -1,0 +1,54 @@
+//! `ostler restart`
+
+use super::{Code, Context, Outcome, first_failure};
+use crate::cli::client::Client;
+use crate::cli::exit::CliError;
+use crate::cli::render;
+
+/// Stops processes and starts them again
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[arg(value_name = "NAME", required_unless_present = "all")]
+    names: Vec<String>,
+
+    /// Restarts every process that runs
+    #[arg(long, conflicts_with = "names")]
+    all: bool,
+}
+
+/// Restarts processes, and goes on with the next when one cannot be started.
+pub async fn run(args: Args, context: &Context) -> Outcome {
+    let mut client = context.client().await?;
+    if args.all {
+        return restart_all(&mut client, context).await;
+    }
+    let mut code = Code::Done;
+    for name in args.names {
+        match client.restart(name).await {
+            Ok(reply) => {
+                context.print(&format!("{}\n", render::one_line(context.palette, &reply.process)))?;
+            }
+            Err(error) if error.is_refusal() => {
+                code = first_failure(code, context.tell(&CliError::from(error)));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(code)
+}
+
+async fn restart_all(client: &mut Client, context: &Context) -> Outcome {
+    let reply = client.restart_all().await?;
+    for view in &reply.started {
+        context.print(&format!("{}\n", render::one_line(context.palette, view)))?;
+    }
+    if reply.started.is_empty() && reply.failed.is_empty() {
+        context.print("nothing runs, so nothing was restarted\n")?;
+    }
+    let mut code = Code::Done;
+    for failure in &reply.failed {
+        let error = CliError::failed(format!("{}: {}", failure.name, failure.reason));
+        code = first_failure(code, context.tell(&error));
+    }
+    Ok(code)
+}

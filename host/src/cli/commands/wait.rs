@@ -1,0 +1,105 @@
+//! `ostler wait`
+
+use std::time::{Duration, Instant};
+
+use super::{Code, Context, Outcome};
+use crate::api::{Until, WaitOutcome, WaitReply, WaitRequest};
+use crate::bounds;
+use crate::cli::client::Client;
+use crate::cli::exit::CliError;
+use crate::cli::printer::Printer;
+use crate::config::parse_duration;
+
+/// Waits until a process is ready, has ended, or has printed something
+///
+/// Ends with 1 as soon as that cannot happen any more, because the process ended before, and with 124 when time is
+/// over; both show its last lines.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub struct Args {
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    /// Waits until it is ready; this is the default
+    #[arg(long, group = "until")]
+    ready: bool,
+
+    /// Waits until it has ended
+    #[arg(long, group = "until")]
+    exit: bool,
+
+    /// Waits for a line, printed since it was started, that matches a regular expression
+    #[arg(long, value_name = "RE", group = "until")]
+    log: Option<String>,
+
+    /// Gives up after this long
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_timeout)]
+    timeout: Duration,
+
+    /// Prints {outcome, reason, process, line, tail, cursor}
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Waits, as long as it takes in calls of a bounded length.
+pub async fn run(args: Args, context: &Context) -> Outcome {
+    let until = match args.log {
+        Some(pattern) => Until::Log { pattern, since: None },
+        None if args.exit => Until::Exit,
+        None => Until::Ready,
+    };
+    let mut client = context.client().await?;
+    let reply = wait(&mut client, args.name, until, args.timeout).await?;
+    let code = match reply.outcome {
+        WaitOutcome::Met => Code::Done,
+        WaitOutcome::TimedOut => Code::TimedOut,
+        WaitOutcome::Impossible => Code::Failed,
+    };
+    if args.json {
+        context.print_json(&reply)?;
+        return Ok(code);
+    }
+    if code != Code::Done {
+        let kind = if code == Code::TimedOut { "timed-out" } else { "failed" };
+        let hint = format!("`ostler diagnose {}` says more", reply.process.name);
+        return Err(CliError::new(code, kind, reply.reason).hint(hint).lines(reply.tail));
+    }
+    match &reply.line {
+        Some(line) => Printer::text(context.palette, [&line.process]).print(std::slice::from_ref(line))?,
+        None => context.print(&format!("{}\n", reply.reason))?,
+    }
+    Ok(code)
+}
+
+async fn wait(
+    client: &mut Client,
+    name: String,
+    mut until: Until,
+    timeout: Duration,
+) -> Result<WaitReply, CliError> {
+    let begun = Instant::now();
+    loop {
+        let left = timeout.saturating_sub(begun.elapsed());
+        let call = left.min(bounds::MCP_WAIT);
+        let timeout_ms = u64::try_from(call.as_millis()).unwrap_or(u64::MAX);
+        let request = WaitRequest { name: name.clone(), until: until.clone(), timeout_ms };
+        let mut reply = client.wait(request).await?;
+        if reply.outcome != WaitOutcome::TimedOut {
+            return Ok(reply);
+        }
+        if begun.elapsed() >= timeout || left == call {
+            // The daemon tells the length of its last call, which may be the rest of a longer wait.
+            if timeout > bounds::MCP_WAIT {
+                reply.reason = format!("{} (after {timeout:?} in all)", reply.reason);
+            }
+            return Ok(reply);
+        }
+        if let Until::Log { since, .. } = &mut until {
+            *since = Some(reply.cursor);
+        }
+    }
+}
+
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| format!("{error}: write 500ms, 30s or 2m"))
+}

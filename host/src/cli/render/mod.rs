@@ -1,0 +1,22 @@
+//! How things look on a terminal: pure functions from replies to text.
+//!
+//! Nothing here writes anywhere or asks anybody. Text that a process printed passes [`text::visible`] before it is
+//! part of a screen: what runs under Ostler cannot move the cursor of who watches it.
+
+mod diagnosis;
+mod duration;
+mod error;
+mod line;
+mod plugins;
+mod processes;
+mod style;
+mod table;
+mod text;
+
+pub use diagnosis::diagnosis;
+pub use error::{complaint, complaint_json, note};
+pub use line::{Clock, LineFormat};
+pub use plugins::plugins;
+pub use processes::{one_line, processes};
+pub use style::{Palette, Wishes};
+pub use text::visible;

@@ -1,0 +1,144 @@
+//! Owns how processes look in `ps`, and one of them after something was done to it.
+
+use std::time::Duration;
+
+use super::duration::duration;
+use super::style::{self, FAINT, Palette};
+use super::table::{Cell, table};
+use crate::api::ProcessView;
+
+/// Returns the table of `ostler ps`.
+pub fn processes(palette: Palette, views: &[ProcessView]) -> String {
+    let rows: Vec<_> = views.iter().map(row).collect();
+    table(palette, ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "PORTS", "LAST EXIT"], &rows)
+}
+
+fn row(view: &ProcessView) -> [Cell; 7] {
+    let exit_style = if view.exit.is_some_and(|exit| !exit.is_success()) { style::WARNING } else { FAINT };
+    [
+        view.name.as_str().into(),
+        Cell::styled(view.state.as_str(), style::of_state(view.state)),
+        or_dash(view.pid),
+        or_dash(view.uptime_ms.map(|millis| duration(Duration::from_millis(millis)))),
+        view.restarts.to_string().into(),
+        or_dash((!view.ports.is_empty()).then(|| ports(view))),
+        view.exit.map_or_else(|| Cell::styled("-", FAINT), |exit| Cell::styled(exit.to_string(), exit_style)),
+    ]
+}
+
+/// Returns a process in one line: `api  ready  pid 4711, port 8000`.
+pub fn one_line(palette: Palette, view: &ProcessView) -> String {
+    let state = palette.paint(style::of_state(view.state), view.state.as_str());
+    let mut details = Vec::new();
+    details.extend(view.pid.map(|pid| format!("pid {pid}")));
+    match view.ports.len() {
+        0 => {}
+        1 => details.push(format!("port {}", ports(view))),
+        _ => details.push(format!("ports {}", ports(view))),
+    }
+    if view.pid.is_none() {
+        details.extend(view.exit.map(|exit| exit.to_string()));
+    }
+    let details = details.join(", ");
+    format!("{}  {state}  {details}", view.name).trim_end().to_owned()
+}
+
+fn ports(view: &ProcessView) -> String {
+    view.ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn or_dash(value: Option<impl ToString>) -> Cell {
+    value.map_or_else(|| Cell::styled("-", FAINT), |value| value.to_string().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Exit, ProcessName, RunId};
+    use crate::supervisor::State;
+
+    fn view(name: &str, state: State) -> ProcessView {
+        ProcessView {
+            name: ProcessName::new(name).unwrap(),
+            state,
+            pid: None,
+            run: None,
+            ready: false,
+            uptime_ms: None,
+            restarts: 0,
+            exit: None,
+            ports: Vec::new(),
+        }
+    }
+
+    fn views() -> [ProcessView; 4] {
+        let api = ProcessView {
+            pid: Some(4711),
+            run: Some(RunId(3)),
+            ready: true,
+            uptime_ms: Some(754_000),
+            ports: vec![8000, 8001],
+            ..view("api", State::Ready)
+        };
+        let killed = Exit { code: None, signal: Some(9) };
+        let worker = ProcessView {
+            pid: Some(4712),
+            uptime_ms: Some(90),
+            restarts: 2,
+            exit: Some(killed),
+            ..view("worker", State::Running)
+        };
+        let failed =
+            ProcessView { exit: Some(Exit { code: Some(1), signal: None }), ..view("web", State::Failed) };
+        [api, worker, failed, view("db", State::Stopped)]
+    }
+
+    #[test]
+    fn ps_is_a_table() {
+        insta::assert_snapshot!(processes(Palette::PLAIN, &views()), @r"
+        NAME    STATE    PID   UPTIME   RESTARTS  PORTS      LAST EXIT
+        api     ready    4711  12m 34s  0         8000,8001  -
+        worker  running  4712  90ms     2         -          killed by SIGKILL (9)
+        web     failed   -     -        0         -          exit code 1
+        db      stopped  -     -        0         -          -
+        ");
+    }
+
+    #[test]
+    fn a_process_fits_one_line() {
+        let lines = views().map(|view| one_line(Palette::PLAIN, &view)).join("\n");
+        insta::assert_snapshot!(lines, @r"
+        api  ready  pid 4711, ports 8000,8001
+        worker  running  pid 4712
+        web  failed  exit code 1
+        db  stopped
+        ");
+    }
+
+    #[test]
+    fn colours_do_not_move_columns() {
+        let coloured = processes(Palette::COLOURED, &views());
+        let plain = processes(Palette::PLAIN, &views());
+        let mut stripped = String::new();
+        for piece in coloured.split("\x1b[") {
+            stripped.push_str(
+                piece
+                    .split_once('m')
+                    .filter(|(code, _)| code.bytes().all(|b| b.is_ascii_digit()))
+                    .map_or(piece, |(_, rest)| rest),
+            );
+        }
+        assert_eq!(stripped, plain);
+    }
+
+    #[test]
+    fn ps_json_has_exactly_the_promised_keys() {
+        let json = serde_json::to_value(views()).unwrap();
+        let keys: Vec<_> = json[0].as_object().unwrap().keys().cloned().collect();
+        let mut promised = ["name", "state", "pid", "run", "ready", "uptime_ms", "restarts", "exit", "ports"];
+        promised.sort_unstable();
+        assert_eq!(keys, promised);
+        assert_eq!(json[1]["exit"], serde_json::json!({"code": null, "signal": 9}));
+        assert!(json[3]["exit"].is_null());
+    }
+}
