@@ -128,6 +128,10 @@ async fn converse(mut stream: UnixStream, api: Api, mut closing: watch::Receiver
         }
         Hello::Mcp { version, toolsets } => {
             debug!(version = word(&version), "MCP client connected");
+            let toolsets = match mcp::Toolsets::from_names(toolsets.iter().map(String::as_str)) {
+                Ok(toolsets) => toolsets,
+                Err(error) => return turn_away(&stream, error.to_string()),
+            };
             tokio::select! {
                 () = mcp::serve(stream, toolsets, api) => {}
                 _ = closing.wait_for(|closing| *closing) => {}

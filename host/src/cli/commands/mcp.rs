@@ -19,10 +19,10 @@ pub struct Args {
 
 /// Connects standard input and output with the daemon.
 pub async fn run(args: Args, context: &Context) -> Outcome {
-    let toolsets =
-        mcp::Toolsets::parse(&args.toolsets).map_err(|error| CliError::usage(error.to_string()))?;
+    // Before a daemon is started for nothing.
+    mcp::Toolsets::parse(&args.toolsets).map_err(|error| CliError::usage(error.to_string()))?;
     let stream = launch::connect_or_start(&context.paths()?).await?;
-    mcp::pump(stream, &toolsets)
+    mcp::pump(stream, &args.toolsets)
         .await
         .map_err(|error| CliError::new(Code::Unreachable, "unreachable", error.to_string()))?;
     Ok(Code::Done)

@@ -1,6 +1,7 @@
 //! The commands: a file each, its doc comment the help, `Args` the options, `run` what it does.
 
 pub mod daemon;
+pub mod demo;
 pub mod diagnose;
 pub mod down;
 pub mod init;
@@ -38,6 +39,7 @@ pub enum Command {
     Status(status::Args),
     Mcp(mcp::Args),
     Daemon(daemon::Args),
+    Demo(demo::Args),
 }
 
 impl Command {
@@ -58,6 +60,8 @@ impl Command {
             | Self::Restart(_)
             | Self::Send(_)
             | Self::Mcp(_)
+            | Self::Plugin(plugin::Command::Build(_))
+            | Self::Demo(_)
             | Self::Daemon(_) => false,
         }
     }
@@ -67,6 +71,7 @@ impl Command {
         match self {
             Self::Init(args) => init::run(&args, context),
             Self::Daemon(args) => daemon::run(&args, context),
+            Self::Demo(args) => demo::run(&args, context),
             Self::Up(args) => block_on(up::run(args, context)),
             Self::Down(args) => block_on(down::run(args, context)),
             Self::Ps(args) => block_on(ps::run(args, context)),
