@@ -71,7 +71,8 @@ pub async fn watch(
             reports(Readiness::Late(look.why_not(&subject)));
         }
         sleep(pause).await;
-        pause = if started.elapsed() < subject.ready.timeout { (pause * 2).min(SLOWEST_LOOK) } else { LATE_LOOK };
+        pause =
+            if started.elapsed() < subject.ready.timeout { (pause * 2).min(SLOWEST_LOOK) } else { LATE_LOOK };
     }
     reports(Readiness::Ready);
 

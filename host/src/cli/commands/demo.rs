@@ -87,16 +87,15 @@ fn scenes(context: &Context, agent: &mut Agent) -> Result<(), Trouble> {
     };
     act("Start it", "start_process", json!({ "name": "shop" }))?;
     let ready = act("Wait until it really answers", "wait_for", json!({ "name": "shop", "until": "ready" }))?;
-    let port = ready.pointer("/process/ports/0").and_then(Value::as_u64).ok_or_else(|| no("the shop has no port"))?;
+    let port = ready
+        .pointer("/process/ports/0")
+        .and_then(Value::as_u64)
+        .ok_or_else(|| no("the shop has no port"))?;
     let port = u16::try_from(port)?;
     for path in ["/", "/cart", "/old"] {
         http_get(port, path)?;
     }
-    act(
-        "Read only what matters of its output",
-        "get_logs",
-        json!({ "name": "shop", "level": "warn" }),
-    )?;
+    act("Read only what matters of its output", "get_logs", json!({ "name": "shop", "level": "warn" }))?;
     context.print(&format!("\n# Somebody opens http://127.0.0.1:{port}/checkout …\n"))?;
     http_get(port, "/checkout")?;
     act("… and it is gone", "wait_for", json!({ "name": "shop", "until": "exit" }))?;
@@ -114,7 +113,8 @@ struct Agent {
 
 impl Agent {
     fn start(program: &Path, project: &Path) -> Result<Self, Trouble> {
-        let mut pump = ostler(program, project).arg("mcp").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut pump =
+            ostler(program, project).arg("mcp").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let input = pump.stdin.take().ok_or_else(|| no("no input"))?;
         let output = BufReader::new(pump.stdout.take().ok_or_else(|| no("no output"))?);
         let mut agent = Self { pump, input, output, calls: 0 };
