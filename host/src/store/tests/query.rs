@@ -17,7 +17,7 @@ const TEXTS: [&[u8]; 8] = [
     b"Traceback (most recent call last):",
 ];
 const PATTERNS: [&str; 9] =
-    ["boom", "^$", "(?i)^error", "oo$", "", r"\bboom\b", r"o\s*m", "(?R)m$", "200|last"];
+    ["boom", "^$", "(?i)^error", "oo$", "", r"\bboom\b", r"o\s*m", "(?Rm)m$", "200|last"];
 
 #[derive(Debug, Clone)]
 struct Filter {
