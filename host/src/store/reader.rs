@@ -4,7 +4,7 @@
 //! Files are read and not mapped, because a mapped file that shrinks or fails kills the reader. Never takes the
 //! writer's lock.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::{ControlFlow, Range, RangeInclusive};
 
 use crate::bounds;
 use crate::model::{Level, Line, ProcessName, RunId, Seq, Stream, Time};
@@ -322,7 +322,7 @@ impl<'q> Scan<'q> {
         let take = self.query.take;
         let mut give = |&index: &usize| {
             self.check_room()?;
-            if damaged.iter().any(|text| text.contains(&lines.start(index))) {
+            if damaged.iter().any(|block| blocks_of(lines.range(index)).contains(block)) {
                 self.damaged += 1;
             } else {
                 self.give(&head, &lines, process, index);
@@ -335,30 +335,30 @@ impl<'q> Scan<'q> {
         }
     }
 
-    /// Loads the blocks of text that the chosen lines are in, and returns those that are damaged.
-    fn load_text(&self, view: &mut View<'_>, offset: usize, chosen: &[usize]) -> Vec<Range<usize>> {
+    /// Loads the blocks of text that the chosen lines are in, and returns the numbers of those that are damaged.
+    fn load_text(&self, view: &mut View<'_>, offset: usize, chosen: &[usize]) -> Vec<usize> {
         let Some((head, lines)) = self.lines_at(view, offset) else { return Vec::new() };
         let text = head.text_range();
-        let mut blocks: Vec<Range<usize>> = Vec::new();
+        let mut runs: Vec<RangeInclusive<usize>> = Vec::new();
         for &index in chosen {
-            let range = lines.range(index);
-            let start = range.start / TEXT_BLOCK_BYTES * TEXT_BLOCK_BYTES;
-            let end = (range.end + 1).next_multiple_of(TEXT_BLOCK_BYTES);
-            match blocks.last_mut() {
-                Some(last) if start <= last.end => last.end = end,
-                _ => blocks.push(start..end),
+            let blocks = blocks_of(lines.range(index));
+            match runs.last_mut() {
+                Some(last) if *blocks.start() <= last.end() + 1 => *last = *last.start()..=*blocks.end(),
+                _ => runs.push(blocks),
             }
         }
         let begin = offset + text.start;
-        blocks.retain(|block| {
-            let loaded = view.load(begin + block.start..begin + block.end.min(text.len()));
-            let bytes = view.bytes(offset..offset + text.end);
-            let checks = || {
-                Head::parse(bytes, self.epoch).map(|head| head.text_checks(bytes, block.clone(), self.epoch))
-            };
-            loaded.is_err() || checks() != Some(true)
-        });
-        blocks
+        for run in &runs {
+            // A block that cannot be loaded does not check below.
+            _ = view.load(begin + run.start() * TEXT_BLOCK_BYTES..begin + (run.end() + 1) * TEXT_BLOCK_BYTES);
+        }
+        let frame = view.bytes(offset..offset + text.end);
+        let Some(head) = Head::parse(frame, self.epoch) else { return Vec::new() };
+        let is_damaged = |&block: &usize| {
+            let bytes = block * TEXT_BLOCK_BYTES..(block + 1) * TEXT_BLOCK_BYTES;
+            !head.text_checks(frame, bytes, self.epoch)
+        };
+        runs.into_iter().flatten().filter(is_damaged).collect()
     }
 
     /// Returns the head and the lines of a frame of which at least these have been loaded.
@@ -421,6 +421,11 @@ impl<'q> Scan<'q> {
         let there: u64 = extents.map(|extent| overlap(extent, wanted)).sum();
         overlap(wanted, wanted) - there
     }
+}
+
+/// Returns the numbers of the blocks that a line and its '\n' are in.
+fn blocks_of(line: Range<usize>) -> RangeInclusive<usize> {
+    line.start / TEXT_BLOCK_BYTES..=line.end / TEXT_BLOCK_BYTES
 }
 
 /// Returns how many numbers two ranges, ends included, have in common.
