@@ -207,8 +207,10 @@ mod tests {
     fn crlf_mode_is_left_to_single_lines() {
         let pattern = Pattern::new("(?Rm)b$").unwrap();
         assert!(!pattern.is_packed());
-        assert!(pattern.is_match(b"ab\r"));
-        assert!(!pattern.is_match(b"ab\rc"));
+        let regex = regex::bytes::Regex::new("(?Rm)b$").unwrap();
+        for line in ["ab", "ab\r", "ab\rc", "abc", "\rb", ""] {
+            assert_eq!(pattern.is_match(line.as_bytes()), regex.is_match(line.as_bytes()), "{line:?}");
+        }
     }
 
     #[test]
