@@ -31,8 +31,6 @@ use crate::supervisor::State;
 
 /// Events that may wait; the follower waits with them while the terminal is slow.
 const EVENTS: usize = 8;
-/// How long the last output of ended processes is waited for, once none has come.
-const LAST_LINES: Duration = Duration::from_millis(150);
 /// Pause between two looks at processes of which none lives though one is about to be started again.
 const BACKOFF_LOOK: Duration = Duration::from_millis(200);
 /// How long a command that leaves may take to find out what still runs.
@@ -225,10 +223,15 @@ impl Foreground {
         if let Some(follow) = self.follow.take() {
             follow.abort();
         }
-        let Some(client) = self.context.running_client(&self.paths).await? else { return Ok(()) };
-        let mut rest =
-            Follower::new(self.context.clone(), client, LogsRequest::default(), self.cursor.clone());
-        while let Some(reply) = rest.poll(LAST_LINES).await? {
+        let Some(mut client) = self.context.running_client(&self.paths).await? else { return Ok(()) };
+        // The log is milliseconds behind the processes. A wait for what has happened returns when it has caught up.
+        for view in client.list().await? {
+            let name = view.name.to_string();
+            client.wait(WaitRequest { name, until: Until::Exit, timeout_ms: 0 }).await?;
+        }
+        let cursor = self.cursor.clone();
+        let mut rest = Follower::new(self.context.clone(), client, LogsRequest::default(), cursor);
+        while let Some(reply) = rest.poll(Duration::ZERO).await? {
             if reply.lines.is_empty() {
                 break;
             }

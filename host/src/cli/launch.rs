@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use super::exit::{CliError, Code};
 use super::startup::{self, StartReport};
 use crate::daemon::Paths;
+use crate::shim;
 
 /// How long a daemon may take until it listens. A first start compiles plugins; one that dies is noticed at once.
 const START_DEADLINE: Duration = Duration::from_secs(60);
@@ -79,9 +80,10 @@ pub async fn connect(paths: &Paths) -> Result<Option<UnixStream>, LaunchError> {
     }
 }
 
-/// Returns whether runs are left that no daemon has seen to their end: while no daemon runs, they may live on.
+/// Returns whether there are runs whose end nobody has written down: while no daemon runs, they may live on.
 pub fn left_runs_behind(paths: &Paths) -> bool {
-    paths.runs_dir().read_dir().is_ok_and(|mut runs| runs.next().is_some())
+    let Ok(mut runs) = paths.runs_dir().read_dir() else { return false };
+    runs.any(|run| run.is_ok_and(|run| !matches!(shim::read_done(&run.path()), Ok(Some(_)))))
 }
 
 /// Connects to the daemon, and starts one when none answers.

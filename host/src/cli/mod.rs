@@ -35,10 +35,11 @@ use context::Context;
 
 /// Looks after your development processes while you, or your coding agent, do something else.
 ///
-/// The processes are those of the nearest `ostler.toml`, in this folder or one above it. A daemon in the background
-/// looks after them; commands start it when it does not run, except `down`, `init` and `status`.
+/// The processes are those of the nearest `ostler.toml`, in this folder or one above it. A
+/// daemon in the background looks after them; commands start it when it does not run, except
+/// `down`, `init` and `status`.
 #[derive(Debug, Parser)]
-#[command(name = "ostler", version, after_long_help = AFTER_HELP, max_term_width = 100)]
+#[command(name = "ostler", version, after_long_help = AFTER_HELP, verbatim_doc_comment)]
 struct Cli {
     /// The project's folder, instead of the current one
     #[arg(short = 'C', long = "project", value_name = "DIR", global = true, display_order = 100)]

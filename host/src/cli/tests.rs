@@ -23,85 +23,531 @@ fn the_command_line_is_consistent() {
 
 #[test]
 fn help_of_ostler() {
-    insta::assert_snapshot!(help(&[]), @"");
+    insta::assert_snapshot!(help(&[]), @r#"
+    Looks after your development processes while you, or your coding agent, do something else.
+
+    The processes are those of the nearest `ostler.toml`, in this folder or one above it. A
+    daemon in the background looks after them; commands start it when it does not run, except
+    `down`, `init` and `status`.
+
+    Usage: ostler [OPTIONS] <COMMAND>
+
+    Commands:
+      init      Writes an ostler.toml for what it finds in the folder
+      up        Starts the processes and shows their output until Ctrl-C
+      down      Stops every process, dependents first, and the daemon
+      ps        Lists the processes and how they are
+      start     Starts processes, each by its name
+      stop      Stops processes with everything they have started
+      restart   Stops processes and starts them again
+      logs      Shows what processes have printed, and goes on with -f
+      wait      Waits until a process is ready, has ended, or has printed something
+      send      Writes to a process's standard input
+      diagnose  Says why a process is as it is
+      plugin    Shows the plugins that understand what processes print
+      status    Shows where the project, its state, socket and log are, and whether the daemon runs
+      mcp       Serves the Model Context Protocol on standard input and output, for coding agents
+      daemon    Runs the project's daemon in the foreground
+      demo      Shows the main job on a small web shop of its own: needs nothing else, leaves nothing behind
+      help      Print this message or the help of the given subcommand(s)
+
+    Options:
+      -C, --project <DIR>
+              The project's folder, instead of the current one
+
+          --no-color
+              No colours; `NO_COLOR` in the environment means the same
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+
+    Errors go to standard error; of a command with `--json`, as one line
+    {"error":{"kind":…,"message":…,"hint":…,"lines":[…]}}.
+
+    Exit codes:
+        0  done
+        1  it failed: a process did not start, what was waited for cannot happen any more
+        2  the command line or ostler.toml makes no sense
+        3  there is no such process
+        4  the daemon cannot be reached or started, or cannot serve just now
+      124  a wait ran out of time
+    "#);
 }
 
 #[test]
 fn help_of_init() {
-    insta::assert_snapshot!(help(&["init"]), @"");
+    insta::assert_snapshot!(help(&["init"]), @r"
+    Writes an ostler.toml for what it finds in the folder
+
+    It looks for files such as `manage.py`, `package.json` and `Procfile`, here and one folder
+    below, and proposes a process for each. Read the result and change it: nothing is started.
+
+    Usage: ostler init [OPTIONS]
+
+    Options:
+          --dry-run
+              Shows what it would write, and writes nothing
+
+      -C, --project <DIR>
+              The project's folder, instead of the current one
+
+          --no-color
+              No colours; `NO_COLOR` in the environment means the same
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
 }
 
 #[test]
 fn help_of_up() {
-    insta::assert_snapshot!(help(&["up"]), @"");
+    insta::assert_snapshot!(help(&["up"]), @r"
+    Starts the processes and shows their output until Ctrl-C
+
+    Starts the named processes, or all with `autostart`, each after those it depends on; what
+    runs already is left as it is. Ctrl-C stops everything in order, and the daemon; a second
+    Ctrl-C leaves at once. When every process has ended by itself the command ends too, with 1 if
+    one of them failed, and the daemon stays to be asked why.
+
+    Usage: ostler up [OPTIONS] [NAME]...
+
+    Arguments:
+      [NAME]...
+              Processes to start, with what they depend on
+
+    Options:
+      -d, --detach
+              Leaves them running in the background, and shows how they are
+
+      -C, --project <DIR>
+              The project's folder, instead of the current one
+
+          --no-color
+              No colours; `NO_COLOR` in the environment means the same
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
 }
 
 #[test]
 fn help_of_down() {
-    insta::assert_snapshot!(help(&["down"]), @"");
+    insta::assert_snapshot!(help(&["down"]), @r"
+    Stops every process, dependents first, and the daemon
+
+    Returns once all are gone. When nothing runs that is what was asked for: success.
+
+    Usage: ostler down [OPTIONS]
+
+    Options:
+      -C, --project <DIR>
+              The project's folder, instead of the current one
+
+          --no-color
+              No colours; `NO_COLOR` in the environment means the same
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
 }
 
 #[test]
 fn help_of_ps() {
-    insta::assert_snapshot!(help(&["ps"]), @"");
+    insta::assert_snapshot!(help(&["ps"]), @r"
+    Lists the processes and how they are
+
+    Usage: ostler ps [OPTIONS]
+
+    Options:
+          --json
+              Prints an array of {name, state, pid, run, ready, uptime_ms, restarts, exit, ports}
+
+      -C, --project <DIR>
+              The project's folder, instead of the current one
+
+          --no-color
+              No colours; `NO_COLOR` in the environment means the same
+
+      -h, --help
+              Print help
+    ");
 }
 
 #[test]
 fn help_of_start() {
-    insta::assert_snapshot!(help(&["start"]), @"");
+    insta::assert_snapshot!(help(&["start"]), @r"
+    Starts processes, each by its name
+
+    Unlike `up` it starts nothing they depend on. A process that runs is left as it is.
+    `ostler wait NAME` waits until it is ready.
+
+    Usage: ostler start [OPTIONS] <NAME>...
+
+    Arguments:
+      <NAME>...
+              The processes' names
+
+    Options:
+      -C, --project <DIR>
+              The project's folder, instead of the current one
+
+          --no-color
+              No colours; `NO_COLOR` in the environment means the same
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
 }
 
 #[test]
 fn help_of_stop() {
-    insta::assert_snapshot!(help(&["stop"]), @"");
+    insta::assert_snapshot!(help(&["stop"]), @r"
+    Stops processes with everything they have started
+
+    Each gets its stop signal, SIGTERM unless configured otherwise, and SIGKILL when its grace is
+    over. A process that does not run is left as it is. The daemon stays; `ostler down` ends it too.
+
+    Usage: ostler stop [OPTIONS] <NAME>...
+
+    Arguments:
+      <NAME>...
+              The processes' names
+
+    Options:
+      -C, --project <DIR>
+              The project's folder, instead of the current one
+
+          --no-color
+              No colours; `NO_COLOR` in the environment means the same
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
 }
 
 #[test]
 fn help_of_restart() {
-    insta::assert_snapshot!(help(&["restart"]), @"");
+    insta::assert_snapshot!(help(&["restart"]), @r"
+    Stops processes and starts them again
+
+    Usage: ostler restart [OPTIONS] [NAME]...
+
+    Arguments:
+      [NAME]...
+              The processes' names
+
+    Options:
+          --all
+              Restarts every process that runs
+
+      -C, --project <DIR>
+              The project's folder, instead of the current one
+
+          --no-color
+              No colours; `NO_COLOR` in the environment means the same
+
+      -h, --help
+              Print help
+    ");
 }
 
 #[test]
 fn help_of_logs() {
-    insta::assert_snapshot!(help(&["logs"]), @"");
+    insta::assert_snapshot!(help(&["logs"]), @r"
+    Shows what processes have printed, and goes on with -f
+
+    Shows the newest 100 lines; with `--since` all lines since then.
+
+    Usage: ostler logs [OPTIONS] [NAME]...
+
+    Arguments:
+      [NAME]...
+              Processes to show; all when none is named
+
+    Options:
+      -f, --follow
+              Goes on with what is printed from now on, until Ctrl-C
+
+      -n, --lines <N>
+              Shows this many lines: the newest, or with a cursor the first after it
+
+          --level <LEVEL>
+              Shows lines at least this serious: trace, debug, info, warn, error or fatal
+
+          --grep <RE>
+              Shows lines that match a regular expression
+
+          --since <CURSOR|10m>
+              Shows lines since then: 10m, 2026-11-20T08:00:00Z, or a cursor of `--show-cursor`
+
+          --stream <STREAM>
+              Shows lines of one stream: stdout or stderr
+
+          --run <N>
+              Shows lines of one run, by its number in `ps --json` or `diagnose`
+
+          --show-cursor
+              Prints the cursor after the last line on standard error, for a later `--since`
+
+          --json
+              Prints one object a line: {seq, time, process, run, stream, level, text}
+
+      -C, --project <DIR>
+              The project's folder, instead of the current one
+
+          --no-color
+              No colours; `NO_COLOR` in the environment means the same
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
 }
 
 #[test]
 fn help_of_wait() {
-    insta::assert_snapshot!(help(&["wait"]), @"");
+    insta::assert_snapshot!(help(&["wait"]), @r"
+    Waits until a process is ready, has ended, or has printed something
+
+    Ends with 1 as soon as that cannot happen any more, because the process ended before, and with
+    124 when time is over; both show its last lines.
+
+    Usage: ostler wait [OPTIONS] <NAME>
+
+    Arguments:
+      <NAME>
+              The process's name
+
+    Options:
+          --ready
+              Waits until it is ready; this is the default
+
+          --exit
+              Waits until it has ended
+
+          --log <RE>
+              Waits for a line, printed since it was started, that matches a regular expression
+
+          --timeout <DURATION>
+              Gives up after this long
+
+              [default: 30s]
+
+          --json
+              Prints {outcome, reason, process, line, tail, cursor}
+
+      -C, --project <DIR>
+              The project's folder, instead of the current one
+
+          --no-color
+              No colours; `NO_COLOR` in the environment means the same
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
 }
 
 #[test]
 fn help_of_send() {
-    insta::assert_snapshot!(help(&["send"]), @"");
+    insta::assert_snapshot!(help(&["send"]), @r"
+    Writes to a process's standard input
+
+    Words are joined with spaces, and a line end follows. With `-` standard input is passed on as
+    it is, as it comes.
+
+    Usage: ostler send [OPTIONS] <NAME> [TEXT]...
+
+    Arguments:
+      <NAME>
+              The process's name
+
+      [TEXT]...
+              The text, or - for standard input; put -- before text that begins with a dash
+
+    Options:
+          --no-newline
+              Adds no line end
+
+          --eof
+              Closes the process's standard input afterwards
+
+      -C, --project <DIR>
+              The project's folder, instead of the current one
+
+          --no-color
+              No colours; `NO_COLOR` in the environment means the same
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
 }
 
 #[test]
 fn help_of_diagnose() {
-    insta::assert_snapshot!(help(&["diagnose"]), @"");
+    insta::assert_snapshot!(help(&["diagnose"]), @r"
+    Says why a process is as it is
+
+    Its exit in words, its last runs, its last errors and lines, and what to do next.
+
+    Usage: ostler diagnose [OPTIONS] <NAME>
+
+    Arguments:
+      <NAME>
+              The process's name
+
+    Options:
+          --json
+              Prints {process, summary, command, cwd, runs, errors, tail, hints, cursor}
+
+      -C, --project <DIR>
+              The project's folder, instead of the current one
+
+          --no-color
+              No colours; `NO_COLOR` in the environment means the same
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
 }
 
 #[test]
 fn help_of_status() {
-    insta::assert_snapshot!(help(&["status"]), @"");
+    insta::assert_snapshot!(help(&["status"]), @r"
+    Shows where the project, its state, socket and log are, and whether the daemon runs
+
+    Usage: ostler status [OPTIONS]
+
+    Options:
+          --json
+              Prints {project_dir, config, state_dir, socket, log, daemon}
+
+      -C, --project <DIR>
+              The project's folder, instead of the current one
+
+          --no-color
+              No colours; `NO_COLOR` in the environment means the same
+
+      -h, --help
+              Print help
+    ");
 }
 
 #[test]
 fn help_of_mcp() {
-    insta::assert_snapshot!(help(&["mcp"]), @"");
+    insta::assert_snapshot!(help(&["mcp"]), @r#"
+    Serves the Model Context Protocol on standard input and output, for coding agents
+
+    Put it into the agent's MCP configuration:
+
+      {"mcpServers": {"ostler": {"command": "ostler", "args": ["mcp"]}}}
+
+    It passes bytes to the project's daemon and back, and starts the daemon when it does not run;
+    what the agent starts lives on when the agent ends.
+
+    Usage: ostler mcp [OPTIONS]
+
+    Options:
+          --toolsets <LIST>
+              Sets of tools, separated by commas: core, or all
+
+              [default: core]
+
+      -C, --project <DIR>
+              The project's folder, instead of the current one
+
+          --no-color
+              No colours; `NO_COLOR` in the environment means the same
+
+      -h, --help
+              Print help (see a summary with '-h')
+    "#);
 }
 
 #[test]
 fn help_of_daemon() {
-    insta::assert_snapshot!(help(&["daemon"]), @"");
+    insta::assert_snapshot!(help(&["daemon"]), @r"
+    Runs the project's daemon in the foreground
+
+    Other commands start it in the background when they need it, so this is for looking into it,
+    and for service managers. Its log goes to standard error; `OSTLER_LOG=debug` says more.
+    SIGTERM and Ctrl-C end the daemon alone: processes live on, and the next daemon takes them
+    up. `ostler down` ends both.
+
+    Usage: ostler daemon [OPTIONS]
+
+    Options:
+      -C, --project <DIR>
+              The project's folder, instead of the current one
+
+          --no-color
+              No colours; `NO_COLOR` in the environment means the same
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
 }
 
 #[test]
 fn help_of_plugin() {
-    insta::assert_snapshot!(help(&["plugin"]), @"");
+    insta::assert_snapshot!(help(&["plugin"]), @r"
+    Shows the plugins that understand what processes print
+
+    Usage: ostler plugin [OPTIONS] <COMMAND>
+
+    Commands:
+      list   Lists the plugins, and why those are refused that are
+      build  Builds a plugin's crate into a component, and runs the plugin's own samples
+      help   Print this message or the help of the given subcommand(s)
+
+    Options:
+      -C, --project <DIR>
+              The project's folder, instead of the current one
+
+          --no-color
+              No colours; `NO_COLOR` in the environment means the same
+
+      -h, --help
+              Print help
+    ");
 }
 
 #[test]
 fn help_of_plugin_list() {
-    insta::assert_snapshot!(help(&["plugin", "list"]), @"");
+    insta::assert_snapshot!(help(&["plugin", "list"]), @r"
+    Lists the plugins, and why those are refused that are
+
+    They are those in `.ostler/plugins/` of the project, those in the user's `ostler/plugins/`
+    configuration folder, and the built-in ones.
+
+    Usage: ostler plugin list [OPTIONS]
+
+    Options:
+          --json
+              Prints an array of {name, origin, state, reason, version, kinds, path, sha256, …}
+
+      -C, --project <DIR>
+              The project's folder, instead of the current one
+
+          --no-color
+              No colours; `NO_COLOR` in the environment means the same
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
+}
+
+#[test]
+fn no_help_is_wider_than_a_terminal() {
+    let mut command = Cli::command();
+    command.build();
+    let mut commands = vec![command];
+    while let Some(mut command) = commands.pop() {
+        let name = command.get_name().to_owned();
+        for line in command.render_long_help().to_string().lines() {
+            assert!(line.chars().count() <= 110, "in the help of {name}: {line}");
+        }
+        commands.extend(command.get_subcommands().cloned());
+    }
 }

@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_too_long_does_not_end_the_conversation() {
-        let frames = run(frames(b"one\ntoo long a line\ntwo\nunfinished", 8));
+        let frames = run(frames(b"one\ntoo long a line\ntwo\nrest", 8));
         assert_eq!(frames, [Some(b"one".to_vec()), None, Some(b"two".to_vec())]);
     }
 

@@ -17,10 +17,12 @@ use crate::daemon::{Daemon, DaemonError, LockError, Paths};
 
 /// Runs the project's daemon in the foreground
 ///
-/// Other commands start it in the background when they need it, so this is for looking into it, and for service
-/// managers. Its log goes to standard error; `OSTLER_LOG=debug` says more. SIGTERM and Ctrl-C end the daemon alone:
-/// processes live on, and the next daemon takes them up. `ostler down` ends both.
+/// Other commands start it in the background when they need it, so this is for looking into it,
+/// and for service managers. Its log goes to standard error; `OSTLER_LOG=debug` says more.
+/// SIGTERM and Ctrl-C end the daemon alone: processes live on, and the next daemon takes them
+/// up. `ostler down` ends both.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct Args {
     /// Starts the daemon in a session of its own, as nobody's child, and ends
     #[arg(long, hide = true)]

@@ -13,9 +13,11 @@ use crate::cli::exit::CliError;
 
 /// Shows the main job on a small web shop of its own: needs nothing else, leaves nothing behind
 ///
-/// Does what a coding agent does, over MCP and for real: starts the shop, waits until it is ready, reads what went
-/// wrong, makes it crash, and asks why it died. Prints each call and its answer.
+/// Does what a coding agent does, over MCP and for real: starts the shop, waits until it is
+/// ready, reads what went wrong, makes it crash, and asks why it died. Prints each call and its
+/// answer.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct Args {
     /// Is the web shop
     #[arg(long, hide = true)]

@@ -8,6 +8,7 @@ use crate::cli::render::{self, Clock};
 /// Its exit in words, its last runs, its last errors and lines, and what to do next.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// The process's name
     #[arg(value_name = "NAME")]
     name: String,
 

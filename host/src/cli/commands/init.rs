@@ -9,9 +9,10 @@ use crate::config;
 
 /// Writes an ostler.toml for what it finds in the folder
 ///
-/// It looks for files such as `manage.py`, `package.json` and `Procfile`, here and one folder below, and proposes a
-/// process for each. Read the result and change it: nothing is started.
+/// It looks for files such as `manage.py`, `package.json` and `Procfile`, here and one folder
+/// below, and proposes a process for each. Read the result and change it: nothing is started.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct Args {
     /// Shows what it would write, and writes nothing
     #[arg(long)]

@@ -7,10 +7,14 @@ use crate::mcp;
 
 /// Serves the Model Context Protocol on standard input and output, for coding agents
 ///
-/// Put it into the agent's MCP configuration: {"mcpServers":{"ostler":{"command":"ostler","args":["mcp"]}}}. It
-/// passes bytes to the project's daemon and back, and starts the daemon when it does not run; what the agent starts
-/// lives on when the agent ends.
+/// Put it into the agent's MCP configuration:
+///
+///   {"mcpServers": {"ostler": {"command": "ostler", "args": ["mcp"]}}}
+///
+/// It passes bytes to the project's daemon and back, and starts the daemon when it does not run;
+/// what the agent starts lives on when the agent ends.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct Args {
     /// Sets of tools, separated by commas: core, or all
     #[arg(long, value_name = "LIST", default_value = "core")]

@@ -16,20 +16,23 @@ pub enum Command {
 
 /// Lists the plugins, and why those are refused that are
 ///
-/// They are those in `.ostler/plugins/` of the project, those in the user's `ostler/plugins/` configuration folder,
-/// and the built-in ones.
+/// They are those in `.ostler/plugins/` of the project, those in the user's `ostler/plugins/`
+/// configuration folder, and the built-in ones.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct ListArgs {
-    /// Prints an array of {name, origin, state, reason, version, description, kinds, path, sha256, failures}
+    /// Prints an array of {name, origin, state, reason, version, kinds, path, sha256, …}
     #[arg(long)]
     pub json: bool,
 }
 
 /// Builds a plugin's crate into a component, and runs the plugin's own samples
 ///
-/// Needs Rust and its target wasm32-unknown-unknown, and says what is missing. The component is written beside the
-/// crate's Cargo.toml under the crate's name; drop it into `.ostler/plugins/` of a project and restart the daemon.
+/// Needs Rust and its target wasm32-unknown-unknown, and says what is missing. The component is
+/// written beside the crate's Cargo.toml under the crate's name; drop it into `.ostler/plugins/`
+/// of a project and restart the daemon.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct BuildArgs {
     /// The folder of the plugin's crate
     #[arg(default_value = ".", value_name = "DIR")]

@@ -8,6 +8,7 @@ use crate::cli::render;
 /// Stops processes and starts them again
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// The processes' names
     #[arg(value_name = "NAME", required_unless_present = "all")]
     names: Vec<String>,
 

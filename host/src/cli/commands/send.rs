@@ -12,9 +12,12 @@ const PIECE_BYTES: usize = 32 << 10;
 
 /// Writes to a process's standard input
 ///
-/// Words are joined with spaces, and a line end follows. With `-` standard input is passed on as it is, as it comes.
+/// Words are joined with spaces, and a line end follows. With `-` standard input is passed on as
+/// it is, as it comes.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct Args {
+    /// The process's name
     #[arg(value_name = "NAME")]
     name: String,
 

@@ -6,10 +6,12 @@ use crate::cli::render;
 
 /// Starts processes, each by its name
 ///
-/// Unlike `up` it starts nothing they depend on. A process that runs is left as it is. `ostler wait NAME` waits until
-/// it is ready.
+/// Unlike `up` it starts nothing they depend on. A process that runs is left as it is.
+/// `ostler wait NAME` waits until it is ready.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct Args {
+    /// The processes' names
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
 }

@@ -6,10 +6,12 @@ use crate::cli::render;
 
 /// Stops processes with everything they have started
 ///
-/// Each gets its stop signal, SIGTERM unless configured otherwise, and SIGKILL when its grace is over. A process that
-/// does not run is left as it is. The daemon stays; `ostler down` ends it too.
+/// Each gets its stop signal, SIGTERM unless configured otherwise, and SIGKILL when its grace is
+/// over. A process that does not run is left as it is. The daemon stays; `ostler down` ends it too.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct Args {
+    /// The processes' names
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
 }

@@ -13,10 +13,12 @@ const LAST_LINES: usize = 10;
 
 /// Starts the processes and shows their output until Ctrl-C
 ///
-/// Starts the named processes, or all with `autostart`, each after those it depends on; what runs already is left as
-/// it is. Ctrl-C stops everything in order, and the daemon; a second Ctrl-C leaves at once. When every process has
-/// ended by itself the command ends too, with 1 if one of them failed.
+/// Starts the named processes, or all with `autostart`, each after those it depends on; what
+/// runs already is left as it is. Ctrl-C stops everything in order, and the daemon; a second
+/// Ctrl-C leaves at once. When every process has ended by itself the command ends too, with 1 if
+/// one of them failed, and the daemon stays to be asked why.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct Args {
     /// Processes to start, with what they depend on
     #[arg(value_name = "NAME")]

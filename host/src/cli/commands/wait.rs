@@ -12,11 +12,13 @@ use crate::config::parse_duration;
 
 /// Waits until a process is ready, has ended, or has printed something
 ///
-/// Ends with 1 as soon as that cannot happen any more, because the process ended before, and with 124 when time is
-/// over; both show its last lines.
+/// Ends with 1 as soon as that cannot happen any more, because the process ended before, and with
+/// 124 when time is over; both show its last lines.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 #[group(skip)]
 pub struct Args {
+    /// The process's name
     #[arg(value_name = "NAME")]
     name: String,
 
@@ -81,7 +83,8 @@ async fn wait(
     loop {
         let left = timeout.saturating_sub(begun.elapsed());
         let call = left.min(bounds::MCP_WAIT);
-        let timeout_ms = u64::try_from(call.as_millis()).unwrap_or(u64::MAX);
+        // Rounded up, so that the daemon tells the time that was asked for.
+        let timeout_ms = u64::try_from(call.as_micros().div_ceil(1000)).unwrap_or(u64::MAX);
         let request = WaitRequest { name: name.clone(), until: until.clone(), timeout_ms };
         let mut reply = client.wait(request).await?;
         if reply.outcome != WaitOutcome::TimedOut {

@@ -12,9 +12,8 @@ use crate::model::Line;
 /// Returns everything known of why a process is as it is.
 pub fn diagnosis(palette: Palette, clock: &Clock, diagnosis: &Diagnosis) -> String {
     let mut shown = format!(
-        "{} {}\n\n{}{}\n{}{}\n",
-        palette.paint(HEADING, format_args!("{}:", diagnosis.process.name)),
-        visible(&diagnosis.summary),
+        "{}\n\n{}{}\n{}{}\n",
+        palette.paint(HEADING, visible(&diagnosis.summary)),
         palette.paint(FAINT, "command  "),
         visible(&diagnosis.command),
         palette.paint(FAINT, "folder   "),
@@ -91,7 +90,7 @@ mod tests {
                 exit,
                 ports: Vec::new(),
             },
-            summary: "it failed with exit code 1 after 1.5 s; port 8000 is taken.".into(),
+            summary: "`api` failed with exit code 1 after 1.5 s; port 8000 is taken.".into(),
             command: "python manage.py runserver 8000".into(),
             cwd: "/srv/shop/backend".into(),
             runs: vec![RunView {
@@ -109,7 +108,7 @@ mod tests {
         };
         let clock = Clock::utc(jiff::civil::date(2026, 11, 20));
         insta::assert_snapshot!(diagnosis(Palette::PLAIN, &clock, &reply), @r"
-        api: it failed with exit code 1 after 1.5 s; port 8000 is taken.
+        `api` failed with exit code 1 after 1.5 s; port 8000 is taken.
 
         command  python manage.py runserver 8000
         folder   /srv/shop/backend

@@ -71,7 +71,7 @@ impl LineFormat {
     pub fn show(&self, line: &Line) -> String {
         let palette = self.palette;
         let text = visible(&line.text);
-        let name = format!("{:width$}", line.process, width = self.width);
+        let name = format!("{:width$}", line.process.as_str(), width = self.width);
         let (mark, mark_style, text_style) = match line.stream {
             Stream::Stdout => ("|", FAINT, style::of_level(line.level)),
             Stream::Stderr => ("|", style::WARNING, style::of_level(line.level)),

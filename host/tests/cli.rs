@@ -1,0 +1,451 @@
+//! The `ostler` command against a real daemon, as a person at a terminal or a script uses it.
+//!
+//! Each test has a project, a state directory and a runtime directory of its own, and takes its daemon down at the
+//! end, however it ends. Nothing sleeps: conditions are waited for, with `ostler wait` or on output.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, getsid, kill_process};
+use serde_json::Value;
+
+/// A project in a directory of its own. Its paths are short, because a socket's path is bounded.
+struct Project {
+    dir: tempfile::TempDir,
+}
+
+/// What a command did.
+struct Done {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Project {
+    /// Makes a project without `ostler.toml`.
+    fn bare() -> Self {
+        let dir = tempfile::Builder::new().prefix("ost").tempdir_in("/tmp").unwrap();
+        for name in ["project", "state", "run", "config"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        Self { dir }
+    }
+
+    fn new(config: &str) -> Self {
+        let project = Self::bare();
+        fs::write(project.config(), config).unwrap();
+        project
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("project")
+    }
+
+    fn config(&self) -> PathBuf {
+        self.path().join("ostler.toml")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ostler"));
+        command
+            .args(arguments)
+            .current_dir(self.path())
+            .env("OSTLER_STATE_DIR", self.dir.path().join("state"))
+            .env("XDG_RUNTIME_DIR", self.dir.path().join("run"))
+            .env("XDG_CONFIG_HOME", self.dir.path().join("config"))
+            .env_remove("NO_COLOR")
+            .env_remove("CLICOLOR_FORCE")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end.
+    fn run(&self, arguments: &[&str]) -> Done {
+        Done::from(self.command(arguments).output().unwrap())
+    }
+
+    /// Runs a command that is to succeed, and returns what it printed.
+    fn ok(&self, arguments: &[&str]) -> String {
+        let done = self.run(arguments);
+        assert_eq!(done.code, 0, "ostler {arguments:?}: {}{}", done.stdout, done.stderr);
+        done.stdout
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(arguments)).unwrap()
+    }
+
+    /// Returns the daemon's pid, if there is a daemon.
+    fn daemon(&self) -> Option<Pid> {
+        let status = self.json(&["status", "--json"]);
+        status["daemon"]["pid"].as_i64().map(|pid| Pid::from_raw(pid.try_into().unwrap()).unwrap())
+    }
+
+    fn pid_of(&self, name: &str) -> i64 {
+        let views = self.json(&["ps", "--json"]);
+        let view = views.as_array().unwrap().iter().find(|view| view["name"] == name).unwrap();
+        view["pid"].as_i64().unwrap_or_else(|| panic!("{name} does not run: {view}"))
+    }
+
+    /// Starts a command and reads its output as it comes.
+    fn spawn(&self, arguments: &[&str]) -> Watched {
+        let mut child =
+            self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Watched { child, stdout }
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        // A configuration that a test broke would keep a daemon from starting that is to stop what is left.
+        let _ = self.command(&["down"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+}
+
+impl From<Output> for Done {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().expect("it ended by itself"),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+/// A command that runs.
+struct Watched {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Watched {
+    /// Reads lines up to the first that contains `text`.
+    fn line_with(&mut self, text: &str) -> String {
+        loop {
+            let mut line = String::new();
+            let read = self.stdout.read_line(&mut line).unwrap();
+            assert!(read > 0, "the output ended before {text:?}");
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for its end.
+    fn end(mut self) -> Done {
+        let mut stdout = String::new();
+        self.stdout.read_to_string(&mut stdout).unwrap();
+        let mut done = Done::from(self.child.wait_with_output().unwrap());
+        done.stdout = stdout;
+        done
+    }
+}
+
+fn lives(pid: i64) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
+/// Prints a line, and then one for each it reads.
+const ECHO: &str = r#"
+[process.echo]
+command = "echo hello from $$; while read line; do echo got $line; done"
+shell = true
+"#;
+
+#[test]
+fn what_is_started_is_listed_with_exactly_the_promised_keys() {
+    let project = Project::new(ECHO);
+    let table = project.ok(&["up", "-d"]);
+    assert!(table.starts_with("NAME"), "{table}");
+    let views = project.json(&["ps", "--json"]);
+    let view = views[0].as_object().unwrap();
+    let mut keys: Vec<_> = view.keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    let promised = ["exit", "name", "pid", "ports", "ready", "restarts", "run", "state", "uptime_ms"];
+    assert_eq!(keys, promised);
+    assert_eq!(view["name"], "echo");
+    assert!(lives(view["pid"].as_i64().unwrap()));
+}
+
+#[test]
+fn a_slip_in_the_configuration_is_told_with_its_place_by_every_command() {
+    let project = Project::new("[process.api]\ncomand = \"true\"\n");
+    for arguments in
+        [&["up", "-d"][..], &["up"], &["ps"], &["logs"], &["start", "api"], &["mcp"], &["daemon"]]
+    {
+        let done = project.run(arguments);
+        assert_eq!(done.code, 2, "{arguments:?}: {}", done.stderr);
+        assert!(
+            done.stderr.contains("ostler.toml:2:1: unknown key `comand`"),
+            "{arguments:?}: {}",
+            done.stderr
+        );
+        assert!(done.stderr.contains("hint: did you mean `command`?"), "{arguments:?}: {}", done.stderr);
+        assert_eq!(done.stdout, "", "{arguments:?}");
+    }
+    assert_eq!(project.daemon(), None);
+}
+
+#[test]
+fn an_unknown_process_names_those_that_exist() {
+    let project = Project::new(ECHO);
+    for arguments in
+        [&["start", "eco"][..], &["stop", "eco"], &["logs", "eco"], &["wait", "eco"], &["diagnose", "eco"]]
+    {
+        let done = project.run(arguments);
+        assert_eq!(done.code, 3, "{arguments:?}: {}", done.stderr);
+        assert!(done.stderr.contains("`eco`") && done.stderr.contains("echo"), "{}", done.stderr);
+    }
+    let done = project.run(&["logs", "eco", "--json"]);
+    let error: Value = serde_json::from_str(&done.stderr).unwrap();
+    assert_eq!((done.code, &error["error"]["kind"]), (3, &Value::from("not-found")));
+}
+
+#[test]
+fn a_folder_without_configuration_leads_to_init() {
+    let project = Project::bare();
+    for arguments in [&["up"][..], &["up", "-d"], &["ps"], &["start", "api"]] {
+        let done = project.run(arguments);
+        assert_eq!(done.code, 2, "{arguments:?}: {}", done.stderr);
+        assert!(done.stderr.contains("`ostler init`"), "{}", done.stderr);
+    }
+    assert_eq!(project.daemon(), None);
+
+    fs::write(project.path().join("Procfile"), "web: echo serving\n").unwrap();
+    assert!(project.ok(&["init"]).contains("web"));
+    let written = fs::read_to_string(project.config()).unwrap();
+    assert_eq!(project.json(&["ps", "--json"])[0]["name"], "web");
+
+    let again = project.run(&["init"]);
+    assert_eq!(again.code, 1);
+    assert!(again.stderr.contains("exists already"), "{}", again.stderr);
+    assert_eq!(fs::read_to_string(project.config()).unwrap(), written);
+}
+
+#[test]
+fn waits_end_with_the_code_of_their_outcome() {
+    let project = Project::new(
+        "[process.brief]\ncommand = \"echo about to fail; exit 3\"\nshell = true\nrestart = \"never\"\n\
+         [process.still]\ncommand = \"cat\"\n",
+    );
+    project.ok(&["up", "-d"]);
+    assert_eq!(project.run(&["wait", "brief", "--exit"]).code, 0);
+
+    let impossible = project.run(&["wait", "brief", "--log", "never said"]);
+    assert_eq!(impossible.code, 1, "{}", impossible.stderr);
+    assert!(impossible.stderr.contains("about to fail"), "{}", impossible.stderr);
+
+    let late = project.run(&["wait", "still", "--log", "x", "--timeout", "50ms", "--json"]);
+    assert_eq!(late.code, 124, "{}", late.stderr);
+    let reply: Value = serde_json::from_str(&late.stdout).unwrap();
+    assert_eq!(reply["outcome"], "timed-out");
+
+    let diagnosis = project.ok(&["diagnose", "brief"]);
+    assert!(diagnosis.contains("exit code 3") && diagnosis.contains("about to fail"), "{diagnosis}");
+}
+
+#[test]
+fn input_reaches_the_process_from_words_and_from_a_pipe() {
+    let project = Project::new(ECHO);
+    project.ok(&["up", "-d"]);
+    project.ok(&["send", "echo", "two", "words"]);
+    assert!(project.ok(&["wait", "echo", "--log", "got two words"]).contains("got two words"));
+
+    let mut piped = project.command(&["send", "echo", "-", "--eof"]).stdin(Stdio::piped()).spawn().unwrap();
+    piped.stdin.take().unwrap().write_all("grüße\n".as_bytes()).unwrap();
+    assert!(piped.wait().unwrap().success());
+    project.ok(&["wait", "echo", "--exit"]);
+    assert!(project.ok(&["logs", "echo", "-n", "1"]).contains("got grüße"));
+
+    let done = project.run(&["send", "echo", "anybody there?"]);
+    assert_eq!(done.code, 1, "{}", done.stderr);
+}
+
+#[test]
+fn reading_on_from_a_cursor_skips_nothing_and_repeats_nothing() {
+    let project = Project::new(ECHO);
+    project.ok(&["up", "-d"]);
+    project.ok(&["wait", "echo", "--log", "hello"]);
+    let first = project.run(&["logs", "--json", "--show-cursor"]);
+    assert_eq!(first.stdout.lines().count(), 1, "{}", first.stdout);
+    let line: Value = serde_json::from_str(&first.stdout).unwrap();
+    let keys: Vec<_> = line.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, ["level", "process", "run", "seq", "stream", "text", "time"]);
+
+    let cursor = first.stderr.trim().strip_prefix("note: cursor ").unwrap().to_owned();
+    assert_eq!(project.ok(&["logs", "--since", &cursor]), "");
+    project.ok(&["send", "echo", "more"]);
+    project.ok(&["wait", "echo", "--log", "got more"]);
+    let rest = project.ok(&["logs", "--since", &cursor]);
+    assert_eq!(rest.lines().count(), 1, "{rest}");
+    assert!(rest.contains("got more"), "{rest}");
+    assert_eq!(project.ok(&["logs", "--since", "1h"]).lines().count(), 2);
+    assert_eq!(project.ok(&["logs", "-n", "0"]), "");
+}
+
+#[test]
+fn following_shows_lines_as_they_come_and_ends_with_the_daemon() {
+    let project = Project::new(ECHO);
+    project.ok(&["up", "-d"]);
+    let mut follower = project.spawn(&["logs", "-f", "--json"]);
+    follower.line_with("hello");
+    project.ok(&["send", "echo", "later"]);
+    follower.line_with("got later");
+    project.ok(&["down"]);
+    let done = follower.end();
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(done.stderr.contains("the daemon has ended"), "{}", done.stderr);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let project = Project::new(ECHO);
+    project.ok(&["up", "-d"]);
+    project.ok(&["wait", "echo", "--log", "hello"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let done = Done::from(project.command(&["logs"]).stdout(writer).output().unwrap());
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn control_c_takes_the_foreground_down_in_order() {
+    let project = Project::new(ECHO);
+    let mut foreground = project.spawn(&["up"]);
+    let line = foreground.line_with("hello from");
+    let pid: i64 = line.trim().rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(lives(pid));
+    foreground.signal(Signal::INT);
+    let done = foreground.end();
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(!lives(pid), "the process outlived Ctrl-C");
+    assert_eq!(project.daemon(), None, "the daemon outlived Ctrl-C");
+}
+
+#[test]
+fn a_second_control_c_leaves_at_once_and_names_what_still_runs() {
+    let project = Project::new(
+        "[process.stubborn]\ncommand = \"trap 'echo no thanks' TERM; echo up; while true; do read line; done\"\n\
+         shell = true\nstop = { grace = \"5m\" }\n",
+    );
+    let mut foreground = project.spawn(&["up"]);
+    foreground.line_with("up");
+    foreground.signal(Signal::INT);
+    foreground.line_with("no thanks");
+    foreground.signal(Signal::INT);
+    let done = foreground.end();
+    assert_eq!(done.code, 1);
+    let pid = project.pid_of("stubborn");
+    assert!(done.stderr.contains(&format!("stubborn (pid {pid})")), "{}", done.stderr);
+    kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), Signal::KILL).unwrap();
+}
+
+#[test]
+fn the_foreground_ends_with_its_processes() {
+    let project =
+        Project::new("[process.good]\ncommand = \"echo done\"\nshell = true\nrestart = \"never\"\n");
+    let done = project.run(&["up"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(done.stdout.contains("done"), "{}", done.stdout);
+
+    let project = Project::new(
+        "[process.bad]\ncommand = \"echo last words; exit 4\"\nshell = true\nrestart = \"never\"\n",
+    );
+    let done = project.run(&["up"]);
+    assert_eq!(done.code, 1, "{}", done.stderr);
+    assert!(done.stdout.contains("last words"), "{}", done.stdout);
+    assert!(done.stderr.contains("bad failed: exit code 4"), "{}", done.stderr);
+}
+
+#[test]
+fn a_killed_daemon_takes_nothing_with_it_and_down_still_stops_everything() {
+    let project = Project::new(ECHO);
+    project.ok(&["up", "-d"]);
+    let pid = project.pid_of("echo");
+    kill_process(project.daemon().unwrap(), Signal::KILL).unwrap();
+    assert_eq!(project.pid_of("echo"), pid, "the next daemon does not have the same child");
+
+    kill_process(project.daemon().unwrap(), Signal::KILL).unwrap();
+    project.ok(&["down"]);
+    assert!(!lives(pid), "down left a process behind");
+    assert!(project.ok(&["down"]).contains("nothing runs"));
+}
+
+#[test]
+fn the_foreground_outlives_its_daemon() {
+    let project = Project::new(ECHO);
+    let mut foreground = project.spawn(&["up"]);
+    foreground.line_with("hello");
+    kill_process(project.daemon().unwrap(), Signal::KILL).unwrap();
+    project.ok(&["send", "echo", "still there"]);
+    foreground.line_with("got still there");
+    project.ok(&["down"]);
+    let done = foreground.end();
+    assert_eq!(done.code, 0, "{}", done.stderr);
+}
+
+#[test]
+fn commands_at_once_share_one_daemon_that_is_nobodys_child() {
+    let project = Project::new(ECHO);
+    let commands: Vec<_> = (0..8).map(|_| project.spawn(&["ps", "--json"])).collect();
+    for command in commands {
+        let done = command.end();
+        assert_eq!(done.code, 0, "{}", done.stderr);
+    }
+    let daemon = project.daemon().unwrap();
+    assert_ne!(getsid(Some(daemon)).unwrap(), getsid(None).unwrap(), "it shares our session");
+    let second = project.run(&["daemon"]);
+    assert_eq!(second.code, 1);
+    let pid = daemon.as_raw_nonzero();
+    assert!(second.stderr.contains(&format!("another daemon (pid {pid})")), "{}", second.stderr);
+    assert_eq!(project.daemon(), Some(daemon));
+}
+
+#[test]
+fn a_process_cannot_drive_the_terminal_and_colours_can_be_had_or_not() {
+    let project = Project::new(
+        "[process.rude]\ncommand = [\"printf\", \"a\\\\033[2Jb\\\\007c\\\\n\"]\nrestart = \"never\"\n",
+    );
+    project.ok(&["up", "-d"]);
+    project.ok(&["wait", "rude", "--exit"]);
+    let plain = project.ok(&["logs"]);
+    assert!(!plain.contains('\x1b') && !plain.contains('\x07'), "{plain:?}");
+
+    let forced = |arguments: &[&str], no_color: &str| {
+        let mut command = project.command(arguments);
+        let output = command.env("CLICOLOR_FORCE", "1").env("NO_COLOR", no_color).output().unwrap();
+        Done::from(output).stdout
+    };
+    assert!(forced(&["ps"], "").contains("\x1b["));
+    assert!(!forced(&["ps"], "1").contains('\x1b'));
+    assert!(!forced(&["ps", "--no-color"], "").contains('\x1b'));
+    let coloured = forced(&["logs"], "");
+    assert!(!coloured.contains("\x1b[2J") && !coloured.contains('\x07'), "{coloured:?}");
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_ends_with_2() {
+    let project = Project::new(ECHO);
+    for arguments in [
+        &["logs", "--level", "loud"][..],
+        &["logs", "--grep", "("],
+        &["logs", "--since", "yesterday-ish"],
+        &["wait", "echo", "--timeout", "soon"],
+        &["wait", "echo", "--ready", "--exit"],
+        &["restart"],
+        &["send", "echo"],
+        &["mcp", "--toolsets", "everything"],
+        &["-C", "/nonexistent", "ps"],
+    ] {
+        let done = project.run(arguments);
+        assert_eq!(done.code, 2, "{arguments:?}: {}{}", done.stdout, done.stderr);
+        assert!(done.stderr.starts_with("error: "), "{arguments:?}: {}", done.stderr);
+    }
+}
