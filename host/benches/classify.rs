@@ -70,8 +70,11 @@ impl Batch {
     }
 
     fn ask(&self, chain: &mut Chain) -> Vec<u8> {
-        let subject =
-            Subject { run: RunId(1), process: ProcessName::new("bench").expect("a name"), command: Vec::new() };
+        let subject = Subject {
+            run: RunId(1),
+            process: ProcessName::new("bench").expect("a name"),
+            command: Vec::new(),
+        };
         let packed = Packed { text: &self.text, ends: &self.ends, stream: Stream::Stdout, first_line: 0 };
         let mut verdicts = ChainVerdicts::default();
         chain.classify(&subject, packed, &mut verdicts);
@@ -104,7 +107,9 @@ impl Native {
         lines
             .map(|line| {
                 let matching = self.set.matches(line).into_iter().map(|index| &self.patterns[index]);
-                matching.max_by_key(|pattern| pattern.priority).map_or(0, |pattern| pattern.level.map_or(0, |level| level as u8))
+                matching
+                    .max_by_key(|pattern| pattern.priority)
+                    .map_or(0, |pattern| pattern.level.map_or(0, |level| level as u8))
             })
             .collect()
     }

@@ -66,7 +66,10 @@ fn idle() {
 /// The clock that all processes share, so that a child's moment can be compared with this one's.
 fn monotonic() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    Duration::new(time.tv_sec.try_into().expect("a positive time"), time.tv_nsec.try_into().expect("nanoseconds"))
+    Duration::new(
+        time.tv_sec.try_into().expect("a positive time"),
+        time.tv_nsec.try_into().expect("nanoseconds"),
+    )
 }
 
 fn start_to_exec(project: &mut Project, stamps: &Path) -> Duration {
@@ -133,7 +136,9 @@ fn memory(project: &Project) {
     let daemon = pss(project.daemon_pid()).expect("the daemon's memory");
     let mut shims = Vec::new();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
         let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let ours = project.dir.path().to_string_lossy().into_owned();
         let command = String::from_utf8_lossy(&command).into_owned();

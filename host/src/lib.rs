@@ -22,7 +22,6 @@ pub mod supervisor;
 pub mod api;
 pub mod daemon;
 
-
 // L5 surfaces
 pub mod cli;
 pub mod mcp;

@@ -1,5 +1,5 @@
-//! The program `ostler`: the command line, or under the name `ostler-shim` a shim.
+//! The program `ostler`.
 
 fn main() -> std::process::ExitCode {
-    if ostler::shim::program::is_called() { ostler::shim::program::main() } else { ostler::cli::main() }
+    ostler::cli::main()
 }

@@ -231,7 +231,8 @@ fn a_compiled_plugin_is_loaded_from_the_cache_and_a_damaged_entry_is_compiled_ag
     std::fs::write(plugins.join("guest.wasm"), Guest::new("cached").component()).unwrap();
     let sources = [Source { origin: Origin::Project, dir: plugins }];
     assert_eq!(status(&load(&cache, &sources), "cached").state, "loaded");
-    let entries = || std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let entries =
+        || std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
     assert_eq!(entries().len(), 2);
     for entry in entries() {
         std::fs::write(entry, b"not native code at all").unwrap();

@@ -99,7 +99,8 @@ fn connect(runtime: &Path, dir: &Path) -> UnixStream {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let sockets = std::fs::read_dir(runtime).into_iter().flatten().flatten();
-        let stream = sockets.map(|entry| UnixStream::connect(entry.path().join("daemon"))).find_map(Result::ok);
+        let stream =
+            sockets.map(|entry| UnixStream::connect(entry.path().join("daemon"))).find_map(Result::ok);
         if let Some(stream) = stream {
             return stream;
         }

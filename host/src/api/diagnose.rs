@@ -96,7 +96,8 @@ fn summary(snapshot: &Snapshot, errors: &[Line]) -> String {
         summary.push_str(&format!("; the run before ended with {exit}"));
     }
     if snapshot.restarts > 0 {
-        let times = if snapshot.restarts == 1 { "once".to_owned() } else { format!("{} times", snapshot.restarts) };
+        let times =
+            if snapshot.restarts == 1 { "once".to_owned() } else { format!("{} times", snapshot.restarts) };
         summary.push_str(&format!("; it was restarted {times}"));
     }
     summary.push('.');
@@ -123,13 +124,20 @@ async fn hints(
     }
     match snapshot.exit {
         Some(Exit { code: Some(127), .. }) if !snapshot.state.is_alive() => {
-            hints.push("exit code 127 is what a shell says when a command is not found: check PATH".to_owned());
+            hints.push(
+                "exit code 127 is what a shell says when a command is not found: check PATH".to_owned(),
+            );
         }
         Some(Exit { code: Some(126), .. }) if !snapshot.state.is_alive() => {
             hints.push("exit code 126 is what a shell says when a file is not executable".to_owned());
         }
-        Some(Exit { signal: Some(9), .. }) if snapshot.state == State::Failed || snapshot.state == State::Backoff => {
-            hints.push("SIGKILL from outside: somebody killed it, or the kernel ran out of memory (see `dmesg`)".to_owned());
+        Some(Exit { signal: Some(9), .. })
+            if snapshot.state == State::Failed || snapshot.state == State::Backoff =>
+        {
+            hints.push(
+                "SIGKILL from outside: somebody killed it, or the kernel ran out of memory (see `dmesg`)"
+                    .to_owned(),
+            );
         }
         Some(Exit { signal: Some(11), .. }) if !snapshot.state.is_alive() => {
             hints.push("SIGSEGV: a native crash; its core dump or a debugger tells more".to_owned());
@@ -142,7 +150,9 @@ async fn hints(
         hints.push(format!("once it is mended, start it again: start_process or `ostler start {name}`"));
     }
     if errors.is_empty() && runs.first().is_some_and(|run| run.exit.is_some_and(|exit| !exit.is_success())) {
-        hints.push("no line was classified as an error: read the tail, or get_logs with a larger limit".to_owned());
+        hints.push(
+            "no line was classified as an error: read the tail, or get_logs with a larger limit".to_owned(),
+        );
     }
     hints
 }
@@ -159,7 +169,9 @@ async fn port_hint(port: Option<&str>, command: &Command) -> String {
     match owner {
         Some((pid, command)) => {
             let command: String = command.chars().filter(|c| !c.is_control()).take(120).collect();
-            format!("port {port} is held by pid {pid} ({command}): stop that, or give this process another port")
+            format!(
+                "port {port} is held by pid {pid} ({command}): stop that, or give this process another port"
+            )
         }
         None => format!("port {port} was in use; nobody holds it now, so starting again may just work"),
     }

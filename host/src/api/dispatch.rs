@@ -19,10 +19,9 @@ impl Api {
                 self.wait(caller, request).await.map(|reply| Response::Wait(Box::new(reply)))
             }
             Request::Send(request) => self.send(caller, request).await.map(Response::Send),
-            Request::Diagnose { name } => self
-                .diagnose(caller, &name)
-                .await
-                .map(|diagnosis| Response::Diagnose(Box::new(diagnosis))),
+            Request::Diagnose { name } => {
+                self.diagnose(caller, &name).await.map(|diagnosis| Response::Diagnose(Box::new(diagnosis)))
+            }
             Request::Plugins {} => self.plugins(caller).await.map(Response::Plugins),
             Request::Status {} => self.status(caller).await.map(Response::Status),
         };

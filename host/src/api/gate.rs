@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tracing::error;
 
-use super::types::{ApiError, Caller};
+use super::types::{ApiError, Caller, ErrorKind};
 use crate::model::Time;
 use crate::store::{AuditEntry, Catalogue};
 
@@ -31,24 +31,29 @@ impl Gate {
         Self { catalogue }
     }
 
-    /// Runs `act` if the caller may, and writes the outcome into the audit log.
-    pub(super) async fn pass<T>(
+    /// Runs `act` if the caller may, and writes the outcome into the audit log. What has begun goes on, and is
+    /// written down, even when the caller has gone before its end.
+    pub(super) async fn pass<T: Send + 'static>(
         &self,
         caller: &Caller,
         act: Act,
-        run: impl Future<Output = Result<T, ApiError>>,
+        run: impl Future<Output = Result<T, ApiError>> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let result = run.await;
-        let outcome = match &result {
-            Ok(_) => "ok".to_owned(),
-            Err(error) => format!("failed: {error}"),
-        };
-        self.write(caller, act, outcome).await;
-        result
+        let (gate, caller) = (self.clone(), caller.clone());
+        let passed = tokio::spawn(async move {
+            let result = run.await;
+            let outcome = match &result {
+                Ok(_) => "ok".to_owned(),
+                Err(error) => format!("failed: {error}"),
+            };
+            gate.write(caller, act, outcome).await;
+            result
+        });
+        passed.await.unwrap_or_else(|error| Err(ApiError::new(ErrorKind::Failed, error.to_string())))
     }
 
-    async fn write(&self, caller: &Caller, act: Act, outcome: String) {
-        let (catalogue, caller) = (Arc::clone(&self.catalogue), caller.clone());
+    async fn write(&self, caller: Caller, act: Act, outcome: String) {
+        let catalogue = Arc::clone(&self.catalogue);
         let written = tokio::task::spawn_blocking(move || {
             catalogue.append_audit(AuditEntry {
                 time: Time::now(),

@@ -19,25 +19,27 @@ use crate::supervisor::{Handle, Snapshot, StartError, State};
 impl Api {
     /// Starts a process; one that runs is left as it is.
     pub async fn start(&self, caller: &Caller, name: &str) -> Result<StartReply, ApiError> {
-        let handle = self.handle(name)?;
+        let (api, handle) = (self.clone(), self.handle(name)?.clone());
         let act = Act { verb: "start", target: name.to_owned(), detail: String::new() };
         let reason = caller.surface.as_str();
-        self.gate.pass(caller, act, async { self.started(handle, handle.start(reason).await).await }).await
+        let starting = async move { api.started(&handle, handle.start(reason).await).await };
+        self.gate.pass(caller, act, starting).await
     }
 
     /// Stops a process if it runs, and starts it.
     pub async fn restart(&self, caller: &Caller, name: &str) -> Result<StartReply, ApiError> {
-        let handle = self.handle(name)?;
+        let (api, handle) = (self.clone(), self.handle(name)?.clone());
         let act = Act { verb: "restart", target: name.to_owned(), detail: String::new() };
         let reason = caller.surface.as_str();
-        self.gate.pass(caller, act, async { self.started(handle, handle.restart(reason).await).await }).await
+        let restarting = async move { api.started(&handle, handle.restart(reason).await).await };
+        self.gate.pass(caller, act, restarting).await
     }
 
     /// Stops a process with its whole tree; one that does not run is left as it is.
     pub async fn stop(&self, caller: &Caller, name: &str) -> Result<StopReply, ApiError> {
-        let handle = self.handle(name)?;
+        let handle = self.handle(name)?.clone();
         let act = Act { verb: "stop", target: name.to_owned(), detail: String::new() };
-        let stopping = async {
+        let stopping = async move {
             let stopped = handle.stop().await;
             let process = view::of(handle.snapshot()).await;
             Ok(StopReply { process, was_running: stopped.was_running, how: stopped.how })
@@ -55,18 +57,19 @@ impl Api {
             names.iter().map(|name| self.handle(name).map(Handle::name)).collect::<Result<_, _>>()?
         };
         let act = Act { verb: "up", target: join_or_all(names), detail: String::new() };
-        self.gate.pass(caller, act, async { Ok(self.up_in_order(caller, &wanted).await) }).await
+        let (api, reason) = (self.clone(), caller.surface.as_str());
+        self.gate.pass(caller, act, async move { Ok(api.up_in_order(reason, &wanted).await) }).await
     }
 
     /// Restarts every process that runs or is about to, dependencies first.
     pub async fn restart_all(&self, caller: &Caller) -> Result<UpReply, ApiError> {
         let act = Act { verb: "restart", target: "*".to_owned(), detail: String::new() };
-        let restarting = async {
+        let (api, reason) = (self.clone(), caller.surface.as_str());
+        let restarting = async move {
             let busy = |handle: &&Handle| !handle.snapshot().state.is_final();
-            let running: Vec<ProcessName> =
-                self.handles_in_order().filter(busy).map(Handle::name).collect();
-            self.stop_in_order(&running).await;
-            Ok(self.up_in_order(caller, &running).await)
+            let running: Vec<ProcessName> = api.handles_in_order().filter(busy).map(Handle::name).collect();
+            api.stop_in_order(&running).await;
+            Ok(api.up_in_order(reason, &running).await)
         };
         self.gate.pass(caller, act, restarting).await
     }
@@ -75,9 +78,10 @@ impl Api {
     pub async fn down(&self, caller: &Caller, shutdown: bool) -> Result<DownReply, ApiError> {
         let detail = if shutdown { "and end the daemon" } else { "" };
         let act = Act { verb: "down", target: "*".to_owned(), detail: detail.to_owned() };
-        let stopping = async {
-            let all: Vec<ProcessName> = self.handles_in_order().map(Handle::name).collect();
-            let stopped = self.stop_in_order(&all).await;
+        let api = self.clone();
+        let stopping = async move {
+            let all: Vec<ProcessName> = api.handles_in_order().map(Handle::name).collect();
+            let stopped = api.stop_in_order(&all).await;
             Ok(DownReply { stopped, failed: Vec::new() })
         };
         let reply = self.gate.pass(caller, act, stopping).await?;
@@ -89,17 +93,18 @@ impl Api {
 
     /// Writes to a process's standard input.
     pub async fn send(&self, caller: &Caller, request: SendRequest) -> Result<SendReply, ApiError> {
-        let handle = self.handle(&request.name)?;
+        let handle = self.handle(&request.name)?.clone();
         if request.text.len() > bounds::STDIN_PENDING_BYTES {
             let (given, most) = (request.text.len(), bounds::STDIN_PENDING_BYTES);
             let message = format!("the text has {given} bytes; at most {most} can be sent at once");
             return Err(ApiError::new(ErrorKind::Invalid, message).hint("send it in several pieces"));
         }
         // What was typed may be a password: the audit log keeps how much, not what.
-        let detail = format!("{} bytes{}", request.text.len(), if request.eof { " and end of input" } else { "" });
+        let detail =
+            format!("{} bytes{}", request.text.len(), if request.eof { " and end of input" } else { "" });
         let act = Act { verb: "send", target: request.name.clone(), detail };
         let cursor = self.parts.store.cursor(self.parts.store.newest()).to_string();
-        let sending = async {
+        let sending = async move {
             let name = &request.name;
             let given = request.text.len();
             match handle.send(request.text.clone().into_bytes(), request.eof).await {
@@ -140,7 +145,7 @@ impl Api {
     }
 
     /// Starts `wanted` and what they depend on; those that do not wait for each other start together.
-    async fn up_in_order(&self, caller: &Caller, wanted: &[ProcessName]) -> UpReply {
+    async fn up_in_order(&self, reason: &'static str, wanted: &[ProcessName]) -> UpReply {
         let order = self.parts.project.with_dependencies(wanted);
         // One channel per process carries whether it was started, to those that wait for it.
         let (senders, receivers): (BTreeMap<_, _>, BTreeMap<_, _>) = order
@@ -162,14 +167,14 @@ impl Api {
                     Some((dependency.clone(), handle, receivers.get(&dependency.process)?.clone()))
                 })
                 .collect();
-            let reason = caller.surface.as_str();
             tasks.spawn(async move {
                 let result = start_after(&handle, dependencies, reason).await;
                 sender.send_replace(Some(result.is_ok()));
                 (name, result)
             });
         }
-        let mut results: BTreeMap<ProcessName, Result<(), String>> = tasks.join_all().await.into_iter().collect();
+        let mut results: BTreeMap<ProcessName, Result<(), String>> =
+            tasks.join_all().await.into_iter().collect();
         let mut reply = UpReply { started: Vec::new(), failed: Vec::new() };
         for name in order {
             let Some(handle) = self.parts.handles.get(&name) else { continue };
@@ -239,7 +244,9 @@ async fn wait_for_condition(dependency: &DependsOn, other: &Handle) -> Result<()
         Condition::Started => Some(Ok(())),
         Condition::Ready if snapshot.ready => Some(Ok(())),
         Condition::ExitedOk if snapshot.state == State::Exited => Some(Ok(())),
-        Condition::Ready | Condition::ExitedOk if snapshot.state.is_final() => Some(Err(describe_end(snapshot))),
+        Condition::Ready | Condition::ExitedOk if snapshot.state.is_final() => {
+            Some(Err(describe_end(snapshot)))
+        }
         Condition::Ready | Condition::ExitedOk => None,
     };
     let wait = snapshots.wait_for(|snapshot| decided(snapshot).is_some());

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::types::{ApiError, Caller, ErrorKind, LogsReply, LogsRequest};
 use super::Api;
+use super::types::{ApiError, Caller, ErrorKind, LogsReply, LogsRequest};
 use crate::bounds;
 use crate::config::parse_duration;
 use crate::model::{ProcessName, RunId, Seq, Time};
@@ -77,7 +77,10 @@ impl Api {
         let limit = request.limit.unwrap_or(DEFAULT_LIMIT);
         if limit == 0 || limit > bounds::QUERY_LINES {
             let most = bounds::QUERY_LINES;
-            return Err(ApiError::new(ErrorKind::Invalid, format!("a limit is between 1 and {most}, not {limit}")));
+            return Err(ApiError::new(
+                ErrorKind::Invalid,
+                format!("a limit is between 1 and {most}, not {limit}"),
+            ));
         }
         let (after, time, take) = match since {
             Some(Since::Cursor(seq)) => (Some(seq), None, Take::Oldest),
@@ -125,7 +128,9 @@ impl Api {
 
 /// Returns whether `text` has the form of a cursor, as opposed to a duration or a time.
 pub fn is_cursor(text: &str) -> bool {
-    parse_duration(text).is_err() && text.parse::<jiff::Timestamp>().is_err() && text.parse::<Cursor>().is_ok()
+    parse_duration(text).is_err()
+        && text.parse::<jiff::Timestamp>().is_err()
+        && text.parse::<Cursor>().is_ok()
 }
 
 /// Returns the cursor that stands after the line `seq`, in the log that `cursor` belongs to. For surfaces that pass

@@ -106,7 +106,9 @@ impl Api {
         let error = ApiError::new(ErrorKind::NotFound, format!("there is no process `{shown}`"));
         if names.is_empty() {
             return match &self.parts.project.file {
-                Some(file) => error.hint(format!("{} defines no process; add a [process.NAME]", file.display())),
+                Some(file) => {
+                    error.hint(format!("{} defines no process; add a [process.NAME]", file.display()))
+                }
                 None => error.hint("this directory has no ostler.toml; `ostler init` writes one"),
             };
         }

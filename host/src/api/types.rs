@@ -62,18 +62,30 @@ pub enum Request {
     /// Every process.
     List {},
     /// Starts the named processes, or all with `autostart`, dependencies first.
-    Up { names: Vec<String> },
+    Up {
+        names: Vec<String>,
+    },
     /// Stops everything, dependents first; with `shutdown` the daemon ends afterwards.
-    Down { shutdown: bool },
-    Start { name: String },
-    Stop { name: String },
-    Restart { name: String },
+    Down {
+        shutdown: bool,
+    },
+    Start {
+        name: String,
+    },
+    Stop {
+        name: String,
+    },
+    Restart {
+        name: String,
+    },
     /// Restarts every process that runs.
     RestartAll {},
     Logs(LogsRequest),
     Wait(WaitRequest),
     Send(SendRequest),
-    Diagnose { name: String },
+    Diagnose {
+        name: String,
+    },
     Plugins {},
     Status {},
 }

@@ -119,7 +119,11 @@ impl Api {
             query.after = Some(page.next);
             if snapshot.state.is_final() {
                 let how = describe(&snapshot);
-                return (WaitOutcome::Impossible, format!("`{name}` {how} and printed no matching line"), None);
+                return (
+                    WaitOutcome::Impossible,
+                    format!("`{name}` {how} and printed no matching line"),
+                    None,
+                );
             }
             tokio::select! {
                 changed = newest.changed() => if changed.is_err() { break },

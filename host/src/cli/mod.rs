@@ -29,6 +29,7 @@ use std::process::ExitCode;
 
 use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser};
 
+use crate::shim::program;
 use commands::Command;
 use context::Context;
 
@@ -65,8 +66,12 @@ Exit codes:
     4  the daemon cannot be reached or started, or cannot serve just now
   124  a wait ran out of time";
 
-/// Runs the command line and returns its exit code.
+/// Runs the command line and returns its exit code. Under the name of the shim it is one: see
+/// [`crate::shim::program`].
 pub fn main() -> ExitCode {
+    if program::is_called() {
+        return program::main();
+    }
     let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => {

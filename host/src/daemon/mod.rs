@@ -24,9 +24,7 @@ use crate::model::ProcessName;
 use crate::pipeline::{Fact, OnFact, Pipeline, Source};
 use crate::plugins::{self, Origin, PluginEngine, PluginSettings, REGEX_CLASSIFIER_NAME, Registry};
 use crate::store::{Catalogue, CatalogueError, Recovery, Store, StoreError};
-use crate::supervisor::{
-    Context, Handle, OpenRun, Past, RunEvent, ShimProgram, Sign, look_back, supervise,
-};
+use crate::supervisor::{Context, Handle, OpenRun, Past, RunEvent, ShimProgram, Sign, look_back, supervise};
 
 /// Threads that take in output; the second keeps a quiet process readable beside a flooding one.
 const PIPELINE_THREADS: usize = 2;
@@ -143,7 +141,8 @@ fn remarks(recovery: &Recovery) -> Option<String> {
     let file = first.file.display();
     let remark = format!(
         "the log is damaged in {places} places ({bytes} bytes), the first in {file} at byte {}; \
-         the lines in them are lost, all others are not", first.offset
+         the lines in them are lost, all others are not",
+        first.offset
     );
     warn!(remark, "damaged log");
     Some(remark)
@@ -248,4 +247,3 @@ fn find_shim() -> Result<ShimProgram, DaemonError> {
 
 /// Returns the version state and sockets are shared under; for surfaces that show it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-

@@ -75,10 +75,8 @@ impl Paths {
             env(variable).map(PathBuf::from).filter(|dir| dir.is_absolute()).or_else(from_home)
         };
         let base = match env("OSTLER_STATE_DIR") {
-            Some(dir) => std::path::absolute(dir).map_err(|error| PathsError::Unusable {
-                path: "OSTLER_STATE_DIR".into(),
-                error,
-            })?,
+            Some(dir) => std::path::absolute(dir)
+                .map_err(|error| PathsError::Unusable { path: "OSTLER_STATE_DIR".into(), error })?,
             None => under_home("XDG_STATE_HOME", ".local/state").ok_or(PathsError::NoHome)?.join("ostler"),
         };
         let state_dir = base.join(format!("{}-{}", short_name(&project_dir), digest(&project_dir, 10)));
@@ -92,7 +90,9 @@ impl Paths {
         Ok(Self {
             compile_cache: match env("OSTLER_STATE_DIR") {
                 Some(_) => base.join("compiled"),
-                None => under_home("XDG_CACHE_HOME", ".cache").ok_or(PathsError::NoHome)?.join("ostler/compiled"),
+                None => {
+                    under_home("XDG_CACHE_HOME", ".cache").ok_or(PathsError::NoHome)?.join("ostler/compiled")
+                }
             },
             user_plugins: under_home("XDG_CONFIG_HOME", ".config").map(|dir| dir.join("ostler/plugins")),
             project_dir,
@@ -193,7 +193,8 @@ mod tests {
     use super::*;
 
     fn of(dir: &str, env: &[(&str, &str)]) -> Paths {
-        let lookup = |name: &str| env.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value));
+        let lookup =
+            |name: &str| env.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value));
         Paths::of(dir.into(), None, lookup).unwrap()
     }
 
@@ -220,7 +221,8 @@ mod tests {
 
     #[test]
     fn a_state_directory_of_ones_own_wins_and_never_shares_sockets() {
-        let with = |state| of("/p", &[("HOME", "/h"), ("OSTLER_STATE_DIR", state), ("XDG_RUNTIME_DIR", "/run/u")]);
+        let with =
+            |state| of("/p", &[("HOME", "/h"), ("OSTLER_STATE_DIR", state), ("XDG_RUNTIME_DIR", "/run/u")]);
         assert!(with("/s1").state_dir.starts_with("/s1"));
         assert_ne!(with("/s1").runtime_dir, with("/s2").runtime_dir);
     }

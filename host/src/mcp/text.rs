@@ -4,39 +4,49 @@
 
 use super::budget;
 
-/// Bytes of a text that are looked at, at each end; what lies between is elided before any other work.
-const WINDOW_BYTES: usize = 16 << 10;
+/// Bytes of a text that are looked at beyond what can be shown, at each end, so that what is taken out of it leaves
+/// enough; what lies between is elided before any other work.
+const WINDOW_BYTES: usize = 4 << 10;
 
 /// Returns `text` as one who watched the terminal would have read it in the end, without ANSI codes, control
-/// characters (but newline and tab) and characters that show nothing or turn the direction of writing.
-pub fn clean(text: &str) -> String {
-    let text = last_state(text);
-    let (head, dropped, tail) = split_middle(text, WINDOW_BYTES, WINDOW_BYTES);
-    if dropped == 0 {
-        return clean_whole(text);
-    }
-    join_elided(&clean_whole(head), dropped, &clean_whole(tail))
-}
-
-/// Returns `text` cleaned and shortened in its middle, so that it takes at most `limit` estimated tokens as a JSON
-/// string. A limit too small for the remark that something is missing gives an empty text.
+/// characters (but newline and tab) and characters that show nothing or turn the direction of writing; and shortened
+/// in its middle, so that it takes at most `limit` estimated tokens as a JSON string. A limit too small for the remark
+/// that something is missing gives an empty text.
 pub fn clean_within(text: &str, limit: usize) -> String {
-    let clean = clean(text);
-    let whole = budget::json_string_tokens(&clean);
-    if whole <= limit {
-        return clean;
+    // No estimate is below a token for each four bytes.
+    let window = WINDOW_BYTES + 4 * limit;
+    let (head, unseen, tail) = split_middle(last_state(text), window, window);
+    let (head, tail) = (clean(head), clean(tail));
+    let whole = budget::json_string_tokens(&head) + budget::json_string_tokens(&tail);
+    if unseen == 0 && budget::json_string_tokens(&head) <= limit {
+        return head;
     }
     // Tokens are spread unevenly over a text, so the first guess may be too long still.
-    let mut keep = clean.len().saturating_mul(limit) / whole;
+    let mut keep = (head.len() + tail.len()).saturating_mul(limit) / whole.max(1);
     while keep > 0 {
-        let (head, dropped, tail) = split_middle(&clean, keep * 2 / 3, keep / 3);
-        let short = join_elided(head, dropped, tail);
+        let short = shortened(&head, unseen, &tail, keep);
         if budget::json_string_tokens(&short) <= limit {
             return short;
         }
         keep = keep * 3 / 4;
     }
     String::new()
+}
+
+/// Returns about `keep` bytes of a text that is already cut in two, or is whole in `head`, around the remark of how
+/// much is missing.
+fn shortened(head: &str, unseen: usize, tail: &str, keep: usize) -> String {
+    let (head, between, tail) = if unseen == 0 {
+        split_middle(head, keep * 2 / 3, keep / 3)
+    } else {
+        let start = head.floor_char_boundary(keep * 2 / 3);
+        let end = tail.ceil_char_boundary(tail.len().saturating_sub(keep / 3));
+        (&head[..start], head.len() - start + end, &tail[end..])
+    };
+    match unseen + between {
+        0 => head.to_owned(),
+        missing => format!("{head} … {} bytes … {tail}", grouped(missing)),
+    }
 }
 
 /// Returns what a carriage return left standing: the text after the last one, or before it when it was followed by
@@ -49,7 +59,7 @@ fn last_state(text: &str) -> &str {
     text.rsplit('\r').find(|state| !state.trim().is_empty()).unwrap_or("")
 }
 
-fn clean_whole(text: &str) -> String {
+fn clean(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(character) = rest.chars().next() {
@@ -146,10 +156,6 @@ fn split_middle(text: &str, head: usize, tail: usize) -> (&str, usize, &str) {
     (&text[..head], tail - head, &text[tail..])
 }
 
-fn join_elided(head: &str, dropped: usize, tail: &str) -> String {
-    format!("{head} … {} bytes … {tail}", grouped(dropped))
-}
-
 /// Returns a number with its thousands set apart: `12,345`.
 pub fn grouped(number: usize) -> String {
     let digits = number.to_string();
@@ -168,6 +174,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn clean(text: &str) -> String {
+        clean_within(text, 100_000)
+    }
 
     #[test]
     fn escape_sequences_leave_their_text() {
@@ -211,7 +221,11 @@ mod tests {
         let long = format!("begin{}end", "x".repeat(100_000));
         let short = clean_within(&long, 100);
         assert!(short.starts_with("beginx") && short.ends_with("xend"), "{short}");
-        assert!(short.contains(" bytes … "), "{short}");
+        let (head, rest) = short.split_once(" … ").expect("a remark");
+        let (missing, tail) = rest.split_once(" bytes … ").expect("a remark");
+        let missing: usize = missing.replace(',', "").parse().expect("a number");
+        assert_eq!(head.len() + missing + tail.len(), long.len());
+        assert!((100..400).contains(&short.len()), "{short}");
         assert!(budget::json_string_tokens(&short) <= 100);
     }
 

@@ -92,8 +92,9 @@ impl Pipeline {
             on_fact,
             warning: Mutex::default(),
         });
-        let workers: std::io::Result<Vec<_>> =
-            (0..threads.max(1)).map(|index| worker::spawn(index, Arc::clone(&shared)).map(Mutex::new)).collect();
+        let workers: std::io::Result<Vec<_>> = (0..threads.max(1))
+            .map(|index| worker::spawn(index, Arc::clone(&shared)).map(Mutex::new))
+            .collect();
         let loading = Arc::clone(&shared);
         std::thread::Builder::new().name("plugin-loader".into()).spawn(move || {
             loading.registry.get_or_init(load);

@@ -115,8 +115,12 @@ impl Worker {
 
     fn queue_due(&mut self) {
         let now = Instant::now();
-        let due: Vec<RunId> =
-            self.runs.iter().filter(|(_, slot)| slot.due.is_some_and(|due| due <= now)).map(|(run, _)| *run).collect();
+        let due: Vec<RunId> = self
+            .runs
+            .iter()
+            .filter(|(_, slot)| slot.due.is_some_and(|due| due <= now))
+            .map(|(run, _)| *run)
+            .collect();
         for run in due {
             self.queue(run);
         }

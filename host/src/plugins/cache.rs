@@ -51,7 +51,8 @@ impl CompileCache {
             }
         }
         let component = Component::from_binary(engine.wasmtime(), bytes)?;
-        if let Err(error) = component.serialize().map_err(io::Error::other).and_then(|code| store(&path, &code))
+        if let Err(error) =
+            component.serialize().map_err(io::Error::other).and_then(|code| store(&path, &code))
         {
             warn!(path = %path.display(), %error, "cannot write the compile cache");
         }

@@ -202,12 +202,7 @@ fn take_levels(levels: &mut [u8], answer: &[u8]) {
     }
 }
 
-fn take_notes(
-    notes: &mut Vec<Note>,
-    answer: Verdicts,
-    original: impl Fn(u32) -> Option<u32>,
-    lines: usize,
-) {
+fn take_notes(notes: &mut Vec<Note>, answer: Verdicts, original: impl Fn(u32) -> Option<u32>, lines: usize) {
     let room = bounds::PLUGIN_NOTES.saturating_sub(notes.len());
     let mapped = answer.notes.into_iter().take(room).filter_map(|note| {
         let line = original(note.line).filter(|line| (*line as usize) < lines)?;

@@ -36,7 +36,9 @@ pub enum Refusal {
     #[error("imports {}, but a classifier may import nothing except ostler:plugin/log: \
              build for wasm32-unknown-unknown, or stub WASI out", .0.join(", "))]
     ForbiddenImports(Vec<String>),
-    #[error("speaks ostler:plugin {found}, this host speaks {CONTRACT}: rebuild it with the SDK of this version")]
+    #[error(
+        "speaks ostler:plugin {found}, this host speaks {CONTRACT}: rebuild it with the SDK of this version"
+    )]
     OtherVersion { found: String },
     #[error("of another world: it exports {}, but not ostler:plugin/info and a kind of plugin such as \
              ostler:plugin/classifier", .0)]
@@ -113,9 +115,7 @@ pub(super) fn inspect_interfaces(
 }
 
 /// Returns the linker with everything a pure plugin gets: `log`.
-pub(super) fn linker(
-    engine: &PluginEngine,
-) -> wasmtime::Result<wasmtime::component::Linker<GuestState>> {
+pub(super) fn linker(engine: &PluginEngine) -> wasmtime::Result<wasmtime::component::Linker<GuestState>> {
     let mut linker = wasmtime::component::Linker::new(engine.wasmtime());
     super::bindings::ClassifierPlugin::add_to_linker::<_, wasmtime::component::HasSelf<_>>(
         &mut linker,

@@ -63,8 +63,7 @@ impl Instance {
             let _running = engine.running();
             prepared.pre.instantiate(&mut store).and_then(|instance| {
                 let info = info::GuestIndices::new(&prepared.pre)?.load(&mut store, &instance)?;
-                let classifier =
-                    classifier::GuestIndices::new(&prepared.pre)?.load(&mut store, &instance)?;
+                let classifier = classifier::GuestIndices::new(&prepared.pre)?.load(&mut store, &instance)?;
                 Ok((info, classifier))
             })
         };
@@ -81,12 +80,7 @@ impl Instance {
     }
 
     /// Opens a session for a run of `process`, which was started as `command`.
-    pub fn open(
-        &mut self,
-        process: &str,
-        command: &[String],
-        config: &str,
-    ) -> Result<SessionId, CallError> {
+    pub fn open(&mut self, process: &str, command: &[String], config: &str) -> Result<SessionId, CallError> {
         let Self { engine, store, classifier, .. } = self;
         let command: Vec<&str> = command.iter().map(String::as_str).collect();
         let run = classifier::RunInfo { process, command: &command };

@@ -1,8 +1,8 @@
 //! Golden samples: lines that come with the levels a plugin must give them, run through a real instance.
 
+use super::bindings::exports::ostler::plugin::classifier::LineBatch;
 use super::instance::{CallError, Instance, Sample};
 use super::registry::Plugin;
-use super::bindings::exports::ostler::plugin::classifier::LineBatch;
 
 /// The letters of `info.sample.levels`, by the level's number.
 const LETTERS: &[u8] = b"-tdiwef";

@@ -22,7 +22,9 @@ pub fn is_called() -> bool {
 pub fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().skip(1).collect();
     let [run_dir, socket_path] = args.as_slice() else {
-        eprintln!("usage: {NAME} RUN_DIR CONTROL_SOCKET\nStarted by the ostler daemon; not of use by itself.");
+        eprintln!(
+            "usage: {NAME} RUN_DIR CONTROL_SOCKET\nStarted by the ostler daemon; not of use by itself."
+        );
         return ExitCode::from(2);
     };
     match run(Path::new(run_dir), Path::new(socket_path)) {

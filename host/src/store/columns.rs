@@ -1,11 +1,16 @@
-//! Lines in columns: how a batch becomes the body of a frame, and how readers get lines out of it again.
+//! Lines in columns: how a batch becomes the data and text of a frame, and how readers get lines out of it again.
 //!
 //! Pure, like `frame`, whose layout this fills in. A column in which all lines agree is not written.
+
+use std::ops::Range;
 
 use crate::model::{Level, ProcessName, RunId, Seq, SpoolPosition, Stream};
 
 use super::error::StoreError;
-use super::frame::{BODY_BYTES, HEAD_BYTES, Head, Kind, begin, finish, put_u32, put_u64, u32_at, u64_at};
+use super::frame::{
+    BODY_BYTES, HEAD_BYTES, Head, Kind, TEXT_BLOCK_BYTES, begin, checksum, finish, put_u32, put_u64, u32_at,
+    u64_at,
+};
 
 /// The flag of a line whose end had not been seen; the only one there is.
 const PARTIAL: u8 = 1;
@@ -48,8 +53,9 @@ impl Batch<'_> {
         if self.streams.iter().any(|&stream| Stream::from_u8(stream).is_none()) {
             return Err(StoreError::MalformedBatch("it names a stream that does not exist"));
         }
-        // The most a line can cost besides its text: '\n', end, level, stream, flags and a plain time.
-        let bytes = lines.saturating_mul(16).saturating_add(self.text.len());
+        // The most a line can cost besides its text: '\n', end, level, stream, flags and a plain time; and far more
+        // than the checksums of the blocks of text.
+        let bytes = lines.saturating_mul(16).saturating_add(self.text.len() + self.text.len() / 1024 + 64);
         if bytes > BODY_BYTES {
             return Err(StoreError::BatchTooLarge { bytes, limit: BODY_BYTES });
         }
@@ -80,16 +86,18 @@ enum Times<'a> {
 }
 
 impl<'a> Lines<'a> {
-    /// Divides a checked body into its columns; `None` when the lengths do not add up.
-    pub fn parse(head: &Head<'_>, body: &'a [u8]) -> Option<Self> {
+    /// Divides the data of `frame`, whose head this is, into its columns; `None` when the lengths do not add up.
+    ///
+    /// Checks no checksum: the data has been checked, and the text is before it is looked at.
+    pub fn parse(head: &Head<'_>, frame: &'a [u8]) -> Option<Self> {
         let lines = head.lines as usize;
-        let mut rest = body;
+        let text = frame.get(head.text_range())?;
+        let mut rest = frame.get(head.data_range())?;
         let mut take = |bytes: usize| {
             let (column, after) = rest.split_at_checked(bytes)?;
             rest = after;
             Some(column)
         };
-        let text = take(head.text_bytes as usize)?;
         let ends = take(lines.checked_mul(4)?)?;
         let mut mask_column = |mask: u8| {
             Some(if mask.count_ones() > 1 {
@@ -109,7 +117,8 @@ impl<'a> Lines<'a> {
         } else {
             Times::Same(head.min_time)
         };
-        rest.is_empty().then_some(Self { text, ends, levels, streams, flags, times })
+        let sums = 4 * text.len().div_ceil(TEXT_BLOCK_BYTES);
+        (rest.len() == sums).then_some(Self { text, ends, levels, streams, flags, times })
     }
 
     /// Returns how many lines there are.
@@ -127,9 +136,14 @@ impl<'a> Lines<'a> {
         u32_at(self.ends, index * 4) as usize
     }
 
+    /// Returns where line `index` lies in the packed text.
+    pub fn range(&self, index: usize) -> Range<usize> {
+        self.start(index)..self.end(index)
+    }
+
     /// Returns the bytes of line `index`, without a line end.
     pub fn line(&self, index: usize) -> &'a [u8] {
-        self.text.get(self.start(index)..self.end(index)).unwrap_or_default()
+        self.text.get(self.range(index)).unwrap_or_default()
     }
 
     /// Returns the line that the byte at `offset` of the packed text belongs to, searching from line `from` on.
@@ -147,14 +161,17 @@ impl<'a> Lines<'a> {
         low
     }
 
+    /// Returns the number of the level of line `index`, below eight.
     pub fn level(&self, index: usize) -> u8 {
-        self.levels.get(index)
+        self.levels.get(index) & 7
     }
 
+    /// Returns the number of the stream of line `index`, below eight.
     pub fn stream(&self, index: usize) -> u8 {
-        self.streams.get(index)
+        self.streams.get(index) & 7
     }
 
+    /// Returns whether the end of line `index` had not been seen.
     pub fn is_partial(&self, index: usize) -> bool {
         self.flags.get(index) & PARTIAL != 0
     }
@@ -199,12 +216,6 @@ pub(super) fn encode_lines(
     };
 
     let start = begin(out, batch.process.as_str());
-    let mut from = 0;
-    for &end in batch.ends {
-        out.extend_from_slice(&batch.text[from..end as usize]);
-        out.push(b'\n');
-        from = end as usize;
-    }
     // Each line before has added one '\n'.
     out.extend(batch.ends.iter().zip(0u32..).flat_map(|(end, index)| (end + index).to_le_bytes()));
     if levels.count_ones() > 1 {
@@ -223,6 +234,7 @@ pub(super) fn encode_lines(
         COLUMN_TIMES_PLAIN => out.extend(batch.times.iter().flat_map(|time| time.to_le_bytes())),
         _ => {}
     }
+    let text_bytes = encode_text(out, epoch, batch);
 
     let head = &mut out[start..start + HEAD_BYTES];
     head[16] = Kind::Lines as u8;
@@ -232,12 +244,30 @@ pub(super) fn encode_lines(
     put_u64(head, 24, batch.run.0);
     put_u64(head, 32, first.0);
     put_u32(head, 40, batch.ends.len() as u32);
-    put_u32(head, 44, (batch.text.len() + batch.ends.len()) as u32);
     put_u64(head, 48, min_time as u64);
     put_u64(head, 56, max_time as u64);
     put_u64(head, 64, batch.position.stdout);
     put_u64(head, 72, batch.position.stderr);
     put_u64(head, 80, batch.position.lines);
-    finish(out, start, epoch);
+    finish(out, start, text_bytes, epoch);
     Ok(())
+}
+
+/// Appends the checksums of the text and the text itself, and returns the length of the text.
+fn encode_text(out: &mut Vec<u8>, epoch: u32, batch: &Batch<'_>) -> usize {
+    let text_bytes = batch.text.len() + batch.ends.len();
+    let sums = out.len();
+    out.resize(sums + 4 * text_bytes.div_ceil(TEXT_BLOCK_BYTES), 0);
+    let text = out.len();
+    let mut from = 0;
+    for &end in batch.ends {
+        out.extend_from_slice(&batch.text[from..end as usize]);
+        out.push(b'\n');
+        from = end as usize;
+    }
+    let (data, text) = out.split_at_mut(text);
+    for (number, block) in text.chunks(TEXT_BLOCK_BYTES).enumerate() {
+        put_u32(data, sums + 4 * number, checksum(epoch, &[block]));
+    }
+    text_bytes
 }

@@ -1,4 +1,4 @@
-//! The bytes of one frame: a head with its own checksum, and a body with its own.
+//! The bytes of one frame: a head, data, and text, each with checksums of its own.
 //!
 //! Pure: bytes in, bytes out, no files. Bytes that do not check are `None`, never a panic.
 //!
@@ -7,24 +7,31 @@
 //! ```text
 //!  0 magic            4     24 run            8     64 spool position:
 //!  4 head checksum    4     32 first sequence 8        stdout  8
-//!  8 body checksum    4     40 lines          4        stderr  8
+//!  8 data checksum    4     40 lines          4        stderr  8
 //! 12 body length      4     44 text length    4        lines   8
 //! 16 kind             1     48 earliest time  8     88 process name
-//! 17 name length      1     56 latest time    8     .. body
+//! 17 name length      1     56 latest time    8     .. body: data, then text
 //! 18 mask of levels   1
-//! 19 mask of streams  1     body of lines: text, each line followed by '\n'; ends u32;
-//! 20 columns          1       levels u8, streams u8, flags u8, times: each only where needed
-//! 21 zero             3
+//! 19 mask of streams  1     data of lines: ends u32; then levels u8, streams u8, flags u8 and
+//! 20 columns          1       times, each only where lines differ; then a checksum u32 for each
+//! 21 zero             3       block of text. Each line of the text is followed by '\n'.
 //! ```
+//!
+//! Data comes before text, and text is checked by block, so that a few lines of a large frame can be found and given
+//! without reading all of it.
 //!
 //! Checksums start from the log's epoch, so that a frame of another log, or one printed by a child into this one, is
 //! never taken for a frame of this log.
+
+use std::ops::Range;
 
 use crate::bounds;
 use crate::model::{RunId, Seq, SpoolPosition};
 
 /// Most bytes of a frame's body; larger lengths are damage.
 pub(super) const BODY_BYTES: usize = 32 << 20;
+/// Bytes of text under one checksum.
+pub(super) const TEXT_BLOCK_BYTES: usize = 16 << 10;
 /// Bytes of a head before the process name.
 pub(super) const HEAD_BYTES: usize = 88;
 /// Most bytes of a head with the process name.
@@ -67,7 +74,7 @@ pub(super) struct Head<'a> {
     pub columns: u8,
     pub text_bytes: u32,
     body_bytes: u32,
-    body_checksum: u32,
+    data_checksum: u32,
 }
 
 impl<'a> Head<'a> {
@@ -96,10 +103,11 @@ impl<'a> Head<'a> {
             columns: fixed[20],
             text_bytes: u32_at(fixed, 44),
             body_bytes: u32_at(fixed, 12),
-            body_checksum: u32_at(fixed, 8),
+            data_checksum: u32_at(fixed, 8),
         };
-        let sane =
-            head.body_bytes as usize <= BODY_BYTES && head.first.0.checked_add(head.lines.into()).is_some();
+        let sane = head.body_bytes as usize <= BODY_BYTES
+            && head.text_bytes <= head.body_bytes
+            && head.first.0.checked_add(head.lines.into()).is_some();
         sane.then_some(head)
     }
 
@@ -118,10 +126,40 @@ impl<'a> Head<'a> {
         Seq(self.first.0 + u64::from(self.lines))
     }
 
-    /// Returns the body out of `frame`, whose head this is; `None` when it is cut short or damaged.
-    pub fn body<'f>(&self, frame: &'f [u8], epoch: u32) -> Option<&'f [u8]> {
-        let body = frame.get(self.head_bytes()..self.frame_bytes())?;
-        (checksum(epoch, &[body]) == self.body_checksum).then_some(body)
+    /// Returns where the data lies in the frame.
+    pub fn data_range(&self) -> Range<usize> {
+        self.head_bytes()..self.frame_bytes() - self.text_bytes as usize
+    }
+
+    /// Returns where the text lies in the frame.
+    pub fn text_range(&self) -> Range<usize> {
+        self.data_range().end..self.frame_bytes()
+    }
+
+    /// Returns the data out of `frame`, whose head this is; `None` when it is cut short or damaged.
+    pub fn data<'f>(&self, frame: &'f [u8], epoch: u32) -> Option<&'f [u8]> {
+        let data = frame.get(self.data_range())?;
+        (checksum(epoch, &[data]) == self.data_checksum).then_some(data)
+    }
+
+    /// Returns whether the blocks of text that have a byte of `range` check; the data was checked before.
+    pub fn text_checks(&self, frame: &[u8], range: Range<usize>, epoch: u32) -> bool {
+        let (Some(data), Some(text)) = (frame.get(self.data_range()), frame.get(self.text_range())) else {
+            return false;
+        };
+        let Some(sums) = data.len().checked_sub(4 * text.len().div_ceil(TEXT_BLOCK_BYTES)) else {
+            return false;
+        };
+        let blocks = text.chunks(TEXT_BLOCK_BYTES).enumerate();
+        blocks
+            .take(range.end.div_ceil(TEXT_BLOCK_BYTES))
+            .skip(range.start / TEXT_BLOCK_BYTES)
+            .all(|(number, block)| checksum(epoch, &[block]) == u32_at(data, sums + 4 * number))
+    }
+
+    /// Returns whether all of `frame`, whose head this is, is there and undamaged.
+    pub fn is_whole(&self, frame: &[u8], epoch: u32) -> bool {
+        self.data(frame, epoch).is_some() && self.text_checks(frame, 0..self.text_bytes as usize, epoch)
     }
 }
 
@@ -138,7 +176,7 @@ pub(super) fn encode_other(
     let head = &mut out[start..start + HEAD_BYTES];
     head[16] = kind as u8;
     put_u64(head, 32, first.0);
-    finish(out, start, epoch);
+    finish(out, start, 0, epoch);
 }
 
 /// Makes room for a head and appends the name; returns where the frame starts.
@@ -151,13 +189,14 @@ pub(super) fn begin(out: &mut Vec<u8>, process: &str) -> usize {
     start
 }
 
-/// Fills in the length and the checksums, once all else stands.
-pub(super) fn finish(out: &mut [u8], start: usize, epoch: u32) {
+/// Fills in the lengths and the checksums, once all else stands and the last `text_bytes` bytes are the text.
+pub(super) fn finish(out: &mut [u8], start: usize, text_bytes: usize, epoch: u32) {
     let frame = &mut out[start..];
     let name_bytes = usize::from(frame[17]);
     let (head, body) = frame.split_at_mut(HEAD_BYTES + name_bytes);
     put_u32(head, 12, body.len() as u32);
-    put_u32(head, 8, checksum(epoch, &[body]));
+    put_u32(head, 44, text_bytes as u32);
+    put_u32(head, 8, checksum(epoch, &[&body[..body.len() - text_bytes]]));
     let sum = checksum(epoch, &[&head[8..]]);
     put_u32(head, 4, sum);
 }

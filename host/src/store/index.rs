@@ -213,19 +213,22 @@ impl Snapshot {
     }
 }
 
-/// FNV-1a, because the bits are stored in files and must not change with a standard library.
+/// FNV-1a, mixed so that names that differ only in their last character share no bits. The bits are stored in files,
+/// hence no hash of the standard library's.
 fn hash(process: &str) -> u64 {
-    process.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+    let hash = process.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    });
+    let hash = (hash ^ hash >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    hash ^ hash >> 32
 }
 
 fn name_bit(process: &str) -> u64 {
-    1 << (hash(process) >> 58)
+    1 << (hash(process) & 63)
 }
 
 fn pair_bits(process: &str, levels: u8) -> u64 {
-    let base = hash(process) >> 32;
+    let base = hash(process) >> 6;
     (0..8).filter(|level| levels & 1 << level != 0).fold(0, |bits, level| {
         // Steps of an odd number, so that the levels of one name never share a bit.
         bits | 1 << ((base + 11 * level) & 63)

@@ -47,6 +47,7 @@ mod writer;
 
 mod pattern;
 mod reader;
+mod view;
 
 mod cursor;
 

@@ -4,16 +4,16 @@
 //! Files are read and not mapped, because a mapped file that shrinks or fails kills the reader. Never takes the
 //! writer's lock.
 
-use std::ops::ControlFlow;
-use std::os::unix::fs::FileExt;
+use std::ops::{ControlFlow, Range, RangeInclusive};
 
 use crate::bounds;
 use crate::model::{Level, Line, ProcessName, RunId, Seq, Stream, Time};
 
 use super::columns::Lines;
-use super::frame::Head;
+use super::frame::{HEAD_MAX_BYTES, Head, TEXT_BLOCK_BYTES};
 use super::index::{Extent, Segment, Snapshot};
 use super::pattern::Pattern;
+use super::view::{View, ViewBuffer};
 use super::writer::Store;
 
 /// Most bytes of text one page holds; a page that reaches it ends early, as if it had reached its limit.
@@ -119,7 +119,7 @@ struct Scan<'q> {
     text_bytes: usize,
     more: bool,
     damaged: u64,
-    buffer: Vec<u8>,
+    buffer: ViewBuffer,
     matches: Vec<usize>,
 }
 
@@ -142,7 +142,7 @@ impl<'q> Scan<'q> {
             text_bytes: 0,
             more: false,
             damaged: 0,
-            buffer: Vec::new(),
+            buffer: ViewBuffer::default(),
             matches: Vec::new(),
         }
     }
@@ -191,64 +191,74 @@ impl<'q> Scan<'q> {
 
     fn read_extent(&mut self, segment: &Segment, extent: &Extent) -> ControlFlow<()> {
         let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.resize(extent.bytes as usize, 0);
-        let flow = match segment.file.read_exact_at(&mut buffer, extent.offset) {
-            Ok(()) => self.read_frames(&buffer, extent),
-            Err(error) => {
-                tracing::warn!(file = %segment.path.display(), %error, "log segment cannot be read");
-                self.note_damage(extent.first.0, extent.last.0);
-                ControlFlow::Continue(())
-            }
-        };
+        let mut view = View::new(&segment.file, extent.offset, extent.bytes as usize, &mut buffer);
+        let flow = self.read_frames(&mut view, extent);
         self.buffer = buffer;
         flow
     }
 
-    fn read_frames(&mut self, bytes: &[u8], extent: &Extent) -> ControlFlow<()> {
+    fn read_frames(&mut self, view: &mut View<'_>, extent: &Extent) -> ControlFlow<()> {
+        // Where the frames begin that are wanted, found by their heads.
         let mut frames = Vec::new();
-        let (mut rest, mut next) = (bytes, extent.first);
-        while let Some(head) = Head::parse(rest, self.epoch) {
-            let Some((frame, after)) = rest.split_at_checked(head.frame_bytes()) else { break };
-            frames.push((head, frame));
-            rest = after;
+        let (mut offset, mut next) = (0, extent.first);
+        while offset < view.len() && view.load(offset..offset + HEAD_MAX_BYTES).is_ok() {
+            let bytes = view.bytes(offset..view.len().min(offset + HEAD_MAX_BYTES));
+            let Some(head) = Head::parse(bytes, self.epoch) else { break };
+            if self.admits_frame(&head) {
+                frames.push(offset);
+            }
+            offset += head.frame_bytes();
             next = head.next();
         }
         self.note_damage(next.0, extent.last.0);
         match self.query.take {
-            Take::Oldest => frames.iter().try_for_each(|(head, frame)| self.read_frame(head, frame)),
-            Take::Newest => frames.iter().rev().try_for_each(|(head, frame)| self.read_frame(head, frame)),
+            Take::Oldest => frames.into_iter().try_for_each(|offset| self.read_frame(view, offset)),
+            Take::Newest => frames.into_iter().rev().try_for_each(|offset| self.read_frame(view, offset)),
         }
     }
 
-    fn read_frame(&mut self, head: &Head<'_>, frame: &[u8]) -> ControlFlow<()> {
-        if !self.admits_frame(head) {
-            return ControlFlow::Continue(());
-        }
+    /// Reads the frame at `offset` of the view, whose head has been loaded and checked.
+    fn read_frame(&mut self, view: &mut View<'_>, offset: usize) -> ControlFlow<()> {
         self.check_room()?;
-        let lines = head.body(frame, self.epoch).and_then(|body| Lines::parse(head, body));
-        let (Some(lines), Ok(process)) = (lines, ProcessName::new(head.process)) else {
-            self.note_damage(head.first.0, head.next().0 - 1);
-            return ControlFlow::Continue(());
-        };
         let mut matches = std::mem::take(&mut self.matches);
         matches.clear();
-        self.find(head, &lines, &mut matches);
-        let take = self.query.take;
-        let mut give = |&index: &usize| {
-            self.check_room()?;
-            self.give(head, &lines, &process, index);
-            ControlFlow::Continue(())
-        };
-        let flow = match take {
-            Take::Oldest => matches.iter().try_for_each(&mut give),
-            Take::Newest => matches.iter().rev().try_for_each(&mut give),
+        let found = self.find(view, offset, &mut matches);
+        let flow = match found {
+            None => {
+                let head = Head::parse(view.bytes(offset..view.len()), self.epoch);
+                if let Some((first, next)) = head.map(|head| (head.first.0, head.next().0)) {
+                    self.note_damage(first, next - 1);
+                }
+                ControlFlow::Continue(())
+            }
+            Some(process) => self.give_all(view, offset, &process, &matches),
         };
         self.matches = matches;
         flow
     }
 
-    /// Finds the lines of a frame that match, in order.
-    fn find(&self, head: &Head<'_>, lines: &Lines<'_>, matches: &mut Vec<usize>) {
+    /// Finds the lines of a frame that match, in order, and returns whose they are; `None` when it is damaged.
+    ///
+    /// Loads and checks the text only where a pattern has to be held against it.
+    fn find(&self, view: &mut View<'_>, offset: usize, matches: &mut Vec<usize>) -> Option<ProcessName> {
+        let searches_text = self.query.pattern.is_some();
+        let head = Head::parse(view.bytes(offset..view.len()), self.epoch)?;
+        let needed = if searches_text { head.frame_bytes() } else { head.data_range().end };
+        let frame = offset..offset + head.frame_bytes();
+        view.load(offset..offset + needed).ok()?;
+
+        let (head, lines) = self.lines_at(view, offset)?;
+        let frame = view.bytes(frame);
+        let checks = if searches_text {
+            head.is_whole(frame, self.epoch)
+        } else {
+            head.data(frame, self.epoch).is_some()
+        };
+        self.find_in(&head, &lines, checks.then_some(matches)?);
+        ProcessName::new(head.process).ok()
+    }
+
+    fn find_in(&self, head: &Head<'_>, lines: &Lines<'_>, matches: &mut Vec<usize>) {
         let from = self.lower.saturating_sub(head.first.0) as usize;
         let to = lines.len().min((self.upper - head.first.0 + 1) as usize);
         let all_fit = head.levels & !self.levels == 0
@@ -275,6 +285,87 @@ impl<'q> Scan<'q> {
                     .extend((from..to).filter(|index| fits(index) && pattern.is_match(lines.line(*index))));
             }
         }
+    }
+
+    /// Gives the lines that match, in the order asked for, until the page is full.
+    fn give_all(
+        &mut self,
+        view: &mut View<'_>,
+        offset: usize,
+        process: &ProcessName,
+        matches: &[usize],
+    ) -> ControlFlow<()> {
+        let mut rest = matches;
+        while !rest.is_empty() {
+            self.check_room()?;
+            let room = rest.len().min(self.limit - self.lines.len());
+            let chosen = match self.query.take {
+                Take::Oldest => rest.split_off(..room),
+                Take::Newest => rest.split_off(rest.len() - room..),
+            };
+            self.give_some(view, offset, process, chosen.unwrap_or_default())?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Gives lines there is room for. Their text is loaded and checked here, unless a pattern has been held against it.
+    fn give_some(
+        &mut self,
+        view: &mut View<'_>,
+        offset: usize,
+        process: &ProcessName,
+        chosen: &[usize],
+    ) -> ControlFlow<()> {
+        let damaged =
+            if self.query.pattern.is_none() { self.load_text(view, offset, chosen) } else { Vec::new() };
+        let Some((head, lines)) = self.lines_at(view, offset) else { return ControlFlow::Continue(()) };
+        let take = self.query.take;
+        let mut give = |&index: &usize| {
+            self.check_room()?;
+            if damaged.iter().any(|block| blocks_of(lines.range(index)).contains(block)) {
+                self.damaged += 1;
+            } else {
+                self.give(&head, &lines, process, index);
+            }
+            ControlFlow::Continue(())
+        };
+        match take {
+            Take::Oldest => chosen.iter().try_for_each(&mut give),
+            Take::Newest => chosen.iter().rev().try_for_each(&mut give),
+        }
+    }
+
+    /// Loads the blocks of text that the chosen lines are in, and returns the numbers of those that are damaged.
+    fn load_text(&self, view: &mut View<'_>, offset: usize, chosen: &[usize]) -> Vec<usize> {
+        let Some((head, lines)) = self.lines_at(view, offset) else { return Vec::new() };
+        let text = head.text_range();
+        let mut runs: Vec<RangeInclusive<usize>> = Vec::new();
+        for &index in chosen {
+            let blocks = blocks_of(lines.range(index));
+            match runs.last_mut() {
+                Some(last) if *blocks.start() <= last.end() + 1 => *last = *last.start()..=*blocks.end(),
+                _ => runs.push(blocks),
+            }
+        }
+        let begin = offset + text.start;
+        for run in &runs {
+            // A block that cannot be loaded does not check below.
+            _ = view.load(begin + run.start() * TEXT_BLOCK_BYTES..begin + (run.end() + 1) * TEXT_BLOCK_BYTES);
+        }
+        let frame = view.bytes(offset..offset + text.end);
+        let Some(head) = Head::parse(frame, self.epoch) else { return Vec::new() };
+        let is_damaged = |&block: &usize| {
+            let bytes = block * TEXT_BLOCK_BYTES..(block + 1) * TEXT_BLOCK_BYTES;
+            !head.text_checks(frame, bytes, self.epoch)
+        };
+        runs.into_iter().flatten().filter(is_damaged).collect()
+    }
+
+    /// Returns the head and the lines of a frame of which at least these have been loaded.
+    fn lines_at<'v>(&self, view: &'v View<'_>, offset: usize) -> Option<(Head<'v>, Lines<'v>)> {
+        let head = Head::parse(view.bytes(offset..view.len()), self.epoch)?;
+        let lines = Lines::parse(&head, view.bytes(offset..offset + head.frame_bytes()))?;
+        Some((head, lines))
     }
 
     fn fits(&self, lines: &Lines<'_>, index: usize) -> bool {
@@ -330,6 +421,11 @@ impl<'q> Scan<'q> {
         let there: u64 = extents.map(|extent| overlap(extent, wanted)).sum();
         overlap(wanted, wanted) - there
     }
+}
+
+/// Returns the numbers of the blocks that a line and its '\n' are in.
+fn blocks_of(line: Range<usize>) -> RangeInclusive<usize> {
+    line.start / TEXT_BLOCK_BYTES..=line.end / TEXT_BLOCK_BYTES
 }
 
 /// Returns how many numbers two ranges, ends included, have in common.

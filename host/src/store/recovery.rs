@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::model::{RunId, Seq, SpoolPosition};
 
 use super::error::StoreError;
-use super::frame::Kind;
+use super::frame::{Head, Kind};
 use super::index::{Segment, State};
 use super::segment::{self, Check, FORMAT, Found, HEADER_BYTES, Header, SealedIndex};
 
@@ -91,8 +91,9 @@ struct Candidate {
     first: Seq,
     file: File,
     bytes: u64,
-    /// Appending may go on in it.
     writable: bool,
+    /// Its header could be read.
+    sound: bool,
 }
 
 /// Lists the segment files in order, and removes those whose creation a crash cut short.
@@ -123,7 +124,7 @@ impl Candidate {
             Err(error) => return Err(failed(error)),
         };
         let bytes = file.metadata().map_err(failed)?.len();
-        Ok(Self { file, bytes, writable, first, path })
+        Ok(Self { file, bytes, writable, sound: true, first, path })
     }
 }
 
@@ -154,7 +155,7 @@ impl Opening {
                 }
                 Header::Damaged => {
                     // Its frames can be read by another segment's epoch, but it must not grow.
-                    candidate.writable = false;
+                    candidate.sound = false;
                     self.recovery.note(&candidate.path, 0, HEADER_BYTES.min(candidate.bytes));
                 }
             }
@@ -181,9 +182,9 @@ impl Opening {
             let segment = if index + 1 < count {
                 self.open_sealed(candidate, epoch, &mut next)
             } else {
-                let (segment, end) = self.open_last(candidate, epoch, &mut next, &mut has_positions)?;
-                tail = end;
-                segment
+                let last = self.open_last(candidate, epoch, &mut next);
+                (tail, has_positions) = (last.tail, last.has_positions);
+                last.segment
             };
             state.newest = Seq(next.0 - 1);
             state.segments.push_back(Arc::new(segment));
@@ -223,47 +224,50 @@ impl Opening {
     }
 
     /// Takes the last segment in, checking every byte, and cuts what a crash left unfinished.
-    fn open_last(
-        &mut self,
-        candidate: Candidate,
-        epoch: u32,
-        next: &mut Seq,
-        has_positions: &mut bool,
-    ) -> Result<(Segment, Option<Tail>), StoreError> {
-        let writable = candidate.writable;
+    fn open_last(&mut self, candidate: Candidate, epoch: u32, next: &mut Seq) -> Last {
+        let (first, writable, sound) = (candidate.first, candidate.writable, candidate.sound);
         let mut segment = candidate.into_segment();
         let file = Arc::clone(&segment.file);
         let (bytes, path) = (segment.bytes, segment.path.clone());
         // Its own index, which a sealed segment has and one that grows must not have.
         let mut index_offset = None;
-        *has_positions = false;
-        let end = segment::walk(&file, bytes, epoch, Check::Everything, |found| match found {
+        let mut has_positions = false;
+        let walked = segment::walk(&file, bytes, epoch, Check::Everything, |found| match found {
             Found::Frame { head, offset, frame } => {
                 *next = head.next().max(*next);
-                match head.kind {
-                    Kind::Lines => {
-                        self.positions.insert(head.run, head.position);
-                        segment.push(&head, offset);
-                    }
-                    Kind::Positions => {
-                        *has_positions = true;
-                        self.positions
-                            .extend(segment::decode_positions(head.body(frame, epoch).unwrap_or_default()));
-                    }
-                    Kind::Index => index_offset = Some(offset),
+                has_positions |= head.kind == Kind::Positions;
+                if head.kind == Kind::Index {
+                    index_offset = Some(offset);
                 }
+                segment.push(&head, offset);
+                note_positions(&mut self.positions, &head, frame, epoch);
             }
             Found::Damage { offset, bytes } => self.recovery.note(&path, offset, bytes),
-        })
-        .map_err(|error| StoreError::from_io("read", &path, error))?;
-        self.recovery.torn_bytes = bytes - end;
-        let end = index_offset.unwrap_or(end);
+        });
+        let end = match walked {
+            Ok(end) if sound => {
+                self.recovery.torn_bytes = bytes - end;
+                index_offset.unwrap_or(end)
+            }
+            other => {
+                // What cannot be read is neither cut nor overwritten: appending goes on in a file of another name.
+                let end = other.unwrap_or_else(|error| {
+                    tracing::warn!(file = %path.display(), %error, "log segment cannot be read");
+                    HEADER_BYTES
+                });
+                if end < bytes {
+                    self.recovery.note(&path, end, bytes - end);
+                }
+                *next = Seq(first.0 + u64::from(bytes > HEADER_BYTES)).max(*next);
+                return Last { segment, tail: None, has_positions };
+            }
+        };
         segment.bytes = end;
         let tail = writable.then(|| {
             let dirty = end < bytes && file.set_len(end).is_err();
             Tail { file: Arc::clone(&file), end, dirty }
         });
-        Ok((segment, tail))
+        Last { segment, tail, has_positions }
     }
 
     /// Gathers the spool positions from all frames, because the frame that summed them up was lost.
@@ -272,17 +276,31 @@ impl Opening {
         for segment in &state.segments {
             // Reported when the segment was opened.
             _ = segment::walk(&segment.file, segment.bytes, epoch, Check::Everything, |found| {
-                let Found::Frame { head, frame, .. } = found else { return };
-                match head.kind {
-                    Kind::Lines => _ = recalled.insert(head.run, head.position),
-                    Kind::Positions => recalled
-                        .extend(segment::decode_positions(head.body(frame, epoch).unwrap_or_default())),
-                    Kind::Index => {}
+                if let Found::Frame { head, frame, .. } = found {
+                    note_positions(&mut recalled, &head, frame, epoch);
                 }
             });
         }
-        recalled.extend(self.positions.drain());
         self.positions = recalled;
+    }
+}
+
+/// The last segment of a log.
+struct Last {
+    segment: Segment,
+    tail: Option<Tail>,
+    /// The positions at its beginning could be read.
+    has_positions: bool,
+}
+
+/// Takes in what a checked frame says about where runs stand.
+fn note_positions(positions: &mut HashMap<RunId, SpoolPosition>, head: &Head<'_>, frame: &[u8], epoch: u32) {
+    match head.kind {
+        Kind::Lines => _ = positions.insert(head.run, head.position),
+        Kind::Positions => {
+            positions.extend(segment::decode_positions(head.data(frame, epoch).unwrap_or_default()));
+        }
+        Kind::Index => {}
     }
 }
 

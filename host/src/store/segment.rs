@@ -103,9 +103,9 @@ pub(super) fn encode_positions(
     });
 }
 
-/// Reads the body of a positions frame.
-pub(super) fn decode_positions(body: &[u8]) -> impl Iterator<Item = (RunId, SpoolPosition)> {
-    body.chunks_exact(POSITION_BYTES).map(|entry| {
+/// Reads the data of a positions frame.
+pub(super) fn decode_positions(data: &[u8]) -> impl Iterator<Item = (RunId, SpoolPosition)> {
+    data.chunks_exact(POSITION_BYTES).map(|entry| {
         let number = |index: usize| u64_at(entry, 8 * index);
         (RunId(number(0)), SpoolPosition { stdout: number(1), stderr: number(2), lines: number(3) })
     })
@@ -147,8 +147,8 @@ impl SealedIndex {
         file.read_exact_at(&mut frame, offset).ok()?;
         let head = Head::parse(&frame, epoch)
             .filter(|head| head.kind == Kind::Index && head.frame_bytes() == bytes)?;
-        let body = head.body(&frame, epoch)?;
-        let extents = decode_extents(&body[..body.len().checked_sub(16)?], offset)?;
+        let data = head.data(&frame, epoch)?;
+        let extents = decode_extents(&data[..data.len().checked_sub(16)?], offset)?;
         Some(Self { extents, next: head.first })
     }
 }
@@ -156,9 +156,8 @@ impl SealedIndex {
 /// How much of each frame a walk checks.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Check {
-    /// Heads only; bodies are checked when they are read.
+    /// Heads only; the rest is checked when it is read.
     Heads,
-    /// Heads and bodies.
     Everything,
 }
 
@@ -227,7 +226,7 @@ fn frame_at(
         return Ok(Ok(bytes));
     }
     let frame = window.at(offset, bytes)?;
-    let whole = Head::parse(frame, epoch).is_some_and(|head| head.body(frame, epoch).is_some());
+    let whole = Head::parse(frame, epoch).is_some_and(|head| head.is_whole(frame, epoch));
     // The head checks, so its length is right, and what lies in the damaged body is not searched for frames.
     Ok(if whole { Ok(bytes) } else { Err(bytes) })
 }

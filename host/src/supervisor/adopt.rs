@@ -124,7 +124,8 @@ fn close(context: &Context, record: &RunRecord) -> Result<(), CatalogueError> {
         Ending::Known { exit, time, note } => context.catalogue.end_run(run, time, exit, note),
         Ending::Unknown => {
             // Start times count from boot: after another boot they tell nothing.
-            let this_boot = procfs::boot_seconds().is_some_and(|boot| record.started_at.0 / 1_000_000_000 >= boot);
+            let this_boot =
+                procfs::boot_seconds().is_some_and(|boot| record.started_at.0 / 1_000_000_000 >= boot);
             if let Some(child) = record.child.filter(|_| this_boot) {
                 kill_orphan(child.pid, child.start);
             }
@@ -164,7 +165,9 @@ pub(super) fn ending(dir: &Path) -> Ending {
 fn take_in_leftover_output(context: &Context) -> Result<(), CatalogueError> {
     let Ok(entries) = fs::read_dir(&context.runs_dir) else { return Ok(()) };
     for entry in entries.flatten() {
-        let Some(run) = entry.file_name().to_str().and_then(|name| name.parse().ok()).map(RunId) else { continue };
+        let Some(run) = entry.file_name().to_str().and_then(|name| name.parse().ok()).map(RunId) else {
+            continue;
+        };
         match context.catalogue.run(run)? {
             Some(record) if record.ended_at.is_some() => {
                 let began = RunBegan {

@@ -98,9 +98,7 @@ mod tests {
     #[test]
     fn success_is_left_alone_unless_the_policy_is_always() {
         let success = Some(Exit { code: Some(0), signal: None });
-        let decide = |when| {
-            History::default().decide(&policy(when), success, Duration::ZERO, Instant::now())
-        };
+        let decide = |when| History::default().decide(&policy(when), success, Duration::ZERO, Instant::now());
         assert_eq!(decide(RestartWhen::OnFailure), Decision::Leave);
         assert_eq!(decide(RestartWhen::Never), Decision::Leave);
         assert!(matches!(decide(RestartWhen::Always), Decision::Restart { .. }));

@@ -13,7 +13,9 @@ pub enum StartProblem {
     NoDirectory(PathBuf),
     #[error("working directory {} is not a directory; correct `cwd`", .0.display())]
     NotADirectory(PathBuf),
-    #[error("program `{program}` was not found in PATH ({path}); install it, or give its full path in `command`")]
+    #[error(
+        "program `{program}` was not found in PATH ({path}); install it, or give its full path in `command`"
+    )]
     NotInPath { program: String, path: String },
     #[error("program {} does not exist; correct `command`", .0.display())]
     NoProgram(PathBuf),
@@ -86,10 +88,7 @@ mod tests {
         assert!(resolve("sh").unwrap().ends_with("sh"));
         assert_eq!(resolve("./run.sh"), Err(StartProblem::NotExecutable(dir.path().join("./run.sh"))));
         assert_eq!(resolve("./nope"), Err(StartProblem::NoProgram(dir.path().join("./nope"))));
-        assert_eq!(
-            resolve("/usr"),
-            Err(StartProblem::ProgramIsDirectory(PathBuf::from("/usr")))
-        );
+        assert_eq!(resolve("/usr"), Err(StartProblem::ProgramIsDirectory(PathBuf::from("/usr"))));
         assert!(matches!(resolve("no-such-program"), Err(StartProblem::NotInPath { .. })));
         assert_eq!(check_directory(&script), Err(StartProblem::NotADirectory(script.clone())));
         assert!(matches!(check_directory(&dir.path().join("x")), Err(StartProblem::NoDirectory(_))));

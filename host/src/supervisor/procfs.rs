@@ -54,7 +54,16 @@ fn ports_of(pids: &[u32], listeners: &[Listener]) -> BTreeSet<u16> {
         return BTreeSet::new();
     }
     let sockets: HashSet<u64> = pids.iter().flat_map(|pid| socket_inodes(*pid)).collect();
-    listeners.iter().filter(|listener| sockets.contains(&listener.inode)).map(|listener| listener.port).collect()
+    listeners
+        .iter()
+        .filter(|listener| sockets.contains(&listener.inode))
+        .map(|listener| listener.port)
+        .collect()
+}
+
+/// Returns whether anybody listens on this TCP port.
+pub fn is_listening(port: u16) -> bool {
+    listeners().iter().any(|listener| listener.port == port)
 }
 
 /// Returns a process that listens on this TCP port, as far as this user may see it.

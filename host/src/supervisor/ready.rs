@@ -19,6 +19,8 @@ use crate::store::{LogQuery, Pattern, Store, Take};
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 /// See `FIRST_LOOK`.
 const SLOWEST_LOOK: Duration = Duration::from_millis(250);
+/// Pause between two looks at a run that was not ready in time: it may have nothing to be ready for.
+const LATE_LOOK: Duration = Duration::from_secs(3);
 /// Pause between two looks at a run that is ready.
 const RECHECK: Duration = Duration::from_secs(2);
 /// Failed looks in a row after which readiness is withdrawn.
@@ -69,7 +71,8 @@ pub async fn watch(
             reports(Readiness::Late(look.why_not(&subject)));
         }
         sleep(pause).await;
-        pause = (pause * 2).min(SLOWEST_LOOK);
+        pause =
+            if started.elapsed() < subject.ready.timeout { (pause * 2).min(SLOWEST_LOOK) } else { LATE_LOOK };
     }
     reports(Readiness::Ready);
 
@@ -78,10 +81,10 @@ pub async fn watch(
     let mut ready = true;
     loop {
         sleep(RECHECK).await;
-        failures = if tcp_answers(&endpoint).await { 0 } else { failures + 1 };
+        failures = if still_answers(&endpoint).await { 0 } else { failures + 1 };
         if ready && failures >= FAILURES {
             ready = false;
-            reports(Readiness::Withdrawn(format!("nothing answers at {endpoint} any more")));
+            reports(Readiness::Withdrawn(format!("nothing listens at {endpoint} any more")));
         } else if !ready && failures == 0 {
             ready = true;
             reports(Readiness::Ready);
@@ -157,6 +160,9 @@ impl Look {
 
     /// Returns whether the port is, as far as can be seen, the run's own.
     async fn belongs(&mut self, subject: &Subject, endpoint: &Endpoint) -> bool {
+        if !is_local(endpoint) {
+            return true;
+        }
         let (pid, port) = (subject.pid, endpoint.port);
         let owner = tokio::task::spawn_blocking(move || {
             if procfs::listening_ports(&procfs::tree(pid)).contains(&port) {
@@ -166,9 +172,10 @@ impl Look {
                 procfs::port_owner(port)
             }
         });
-        self.alien = owner.await.ok().flatten().map(|(pid, command)| {
-            format!("port {port} belongs to another process: pid {pid} ({command})")
-        });
+        self.alien =
+            owner.await.ok().flatten().map(|(pid, command)| {
+                format!("port {port} belongs to another process: pid {pid} ({command})")
+            });
         self.alien.is_none()
     }
 
@@ -208,6 +215,22 @@ impl Look {
             None => format!("no sign of readiness {within}"),
         }
     }
+}
+
+/// Of a server on this machine the kernel is asked and not the server itself: to many a server, a connection
+/// without a request is an error worth a line of log.
+async fn still_answers(endpoint: &Endpoint) -> bool {
+    if !is_local(endpoint) {
+        return tcp_answers(endpoint).await;
+    }
+    let port = endpoint.port;
+    tokio::task::spawn_blocking(move || procfs::is_listening(port)).await.unwrap_or(true)
+}
+
+/// Returns whether whoever listens there must be a process of this machine.
+fn is_local(endpoint: &Endpoint) -> bool {
+    let address = endpoint.host.parse::<std::net::IpAddr>();
+    endpoint.host == "localhost" || address.is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
 }
 
 async fn tree_ports(pid: u32) -> Vec<u16> {

@@ -22,6 +22,12 @@ pub enum Follow {
 }
 
 impl Follow {
+    /// Returns whether a line that looks like a stack frame is taken for one.
+    #[inline]
+    pub fn takes_frames(&self) -> bool {
+        *self != Self::Nothing
+    }
+
     /// Returns the line's level code given what its own words say, and remembers what it opens.
     #[inline]
     pub fn level(&mut self, line: &[u8], own: Option<Outcome>) -> u8 {
@@ -62,7 +68,11 @@ impl Follow {
         let header = own.filter(|own| own.priority >= HEADER);
         match *self {
             Self::Traceback(level) if is_indented(line) => level,
-            Self::Traceback(level) | Self::Message(level) if header.is_none() => {
+            Self::Traceback(level) if header.is_none() && is_exception(line) => {
+                *self = Self::Frames(level);
+                level
+            }
+            Self::Message(level) if header.is_none() => {
                 *self = Self::Frames(level);
                 level
             }
@@ -81,4 +91,55 @@ impl Follow {
 /// Returns whether a line is one of a traceback's frames, excerpts or markers, those of exception groups included.
 fn is_indented(line: &[u8]) -> bool {
     line.starts_with(b"  ") || line.starts_with(b"\t")
+}
+
+/// Returns whether a line can be the one that ends a traceback: a dotted name, then a colon or nothing.
+fn is_exception(line: &[u8]) -> bool {
+    let name =
+        line.iter().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.')).count();
+    name > 0 && matches!(line.get(name), None | Some(b':'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own(level: Level, priority: i32) -> Option<Outcome> {
+        Some(Outcome { priority, level: level.code(), facts: 0, opens: Opens::Nothing as u8 })
+    }
+
+    #[test]
+    fn a_traceback_ends_with_its_exception() {
+        let mut follow = Follow::Traceback(5);
+        assert_eq!(follow.level(b"    x = 1", own(Level::Info, 20)), 5);
+        assert_eq!(follow.level(b"shop.Gone", None), 5);
+        assert_eq!(follow.level(b"shop.Gone", None), 0);
+    }
+
+    #[test]
+    fn a_traceback_cut_short_lends_nothing() {
+        let mut follow = Follow::Traceback(5);
+        assert_eq!(follow.level(b"listening again", None), 0);
+        assert_eq!(follow, Follow::Nothing);
+    }
+
+    #[test]
+    fn a_header_is_believed_amid_a_traceback() {
+        let mut follow = Follow::Traceback(5);
+        assert_eq!(follow.level(b"INFO: x", own(Level::Info, HEADER)), Level::Info.code());
+        assert_eq!(follow, Follow::Nothing);
+    }
+
+    #[test]
+    fn frames_keep_the_level_of_the_warning_they_follow() {
+        let frame = Some(Outcome { priority: 70, level: CONTINUES, facts: 0, opens: 0 });
+        let mut follow = Follow::default();
+        assert_eq!(follow.level(b"    at x", frame), 0);
+        assert_eq!(follow.level(b"WARN y", own(Level::Warn, HEADER)), 4);
+        assert_eq!(follow.level(b"    at x", frame), 4);
+        assert_eq!(follow.level(b"", None), 0);
+        assert_eq!(follow.level(b"    at x", frame), 4);
+        assert_eq!(follow.level(b"else", None), 0);
+        assert_eq!(follow.level(b"    at x", frame), 0);
+    }
 }

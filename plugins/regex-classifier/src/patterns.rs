@@ -109,9 +109,9 @@ fn expand(regex: &str) -> String {
 const WORDS: [(Level, &str, &str, &str); 6] = [
     (Trace, "V", "trace|trce|verbose|vrb", "TRACE|VERBOSE|FINER|FINEST"),
     (Debug, "D", "debug|dbug|dbg", "DEBUG|DBG|FINE"),
-    (Info, "I", "info|inf|information|notice|note|help|log", "INFO|NOTICE|INF|LOG"),
+    (Info, "I", "info|inf|information|notice|note|help|log", "INFO|NOTICE|INF"),
     (Warn, "W", "warn|warning|wrn", "WARN|WARNING|WRN"),
-    (Error, "E", "error|err|fail|severe", "ERROR|ERR|SEVERE"),
+    (Error, "E", "error|err|fail|severe", "ERROR|ERR|FAIL|SEVERE"),
     (
         Fatal,
         "FA",
@@ -217,7 +217,7 @@ fn framework_lines() -> Vec<Pattern> {
         )
         .with(READY | LISTENING),
         known("flask-ready", Info, r"^ \* Running on (?:all addresses|<url>)").with(READY | LISTENING),
-        known("flask", Info, r"^ \* (?:Serving|Debug|Restarting|Detected|Environment|Running on http)"),
+        known("flask", Info, r"^ \* (?:Serving|Debug|Restarting|Detected|Environment)"),
         known("uvicorn-ready", Info, r"^INFO: +Application startup complete").with(READY),
         known("uvicorn-listening", Info, "^INFO: +Uvicorn running on <url>").with(LISTENING),
         known("gunicorn-ready", Info, r"^<stamp> \[\d+\] \[INFO\] Listening at: ").with(READY | LISTENING),
@@ -335,6 +335,7 @@ fn framework_lines() -> Vec<Pattern> {
         phrase("php-warn", Warn, r"PHP (?:Warning|Notice|Deprecated): "),
         phrase("make", Error, r"^g?make(?:\[\d+\])?: \*\*\* "),
         phrase("elixir", Error, r"^\*\* \("),
+        pattern("postgres-log", 60, Info, "framework", r"\] LOG:  "),
         phrase("nodemon-crash", Error, r"^\[nodemon\] app crashed"),
         phrase("nodemon", Info, r"^\[nodemon\] (?:starting|restarting|watching|\d|to restart|clean exit)"),
         phrase("spring-failed", Error, "^APPLICATION FAILED TO START"),

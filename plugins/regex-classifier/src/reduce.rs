@@ -85,19 +85,21 @@ impl Graph {
     fn reach(&self) -> Vec<u16> {
         let states = self.outcome.len();
         let mut before: Vec<Vec<u32>> = vec![Vec::new(); states];
-        for state in 0..states {
-            for &to in self.row(state) {
+        for (state, row) in (0u32..).zip(self.next.chunks_exact(self.width)) {
+            for &to in row {
                 let list = &mut before[to as usize];
-                if list.last() != Some(&(state as u32)) {
-                    list.push(state as u32);
+                if list.last() != Some(&state) {
+                    list.push(state);
                 }
             }
         }
         let mut seeds: Vec<(u16, u32)> = Vec::new();
-        for state in 0..states {
-            seeds.extend(self.last[state].map(|(rank, _)| (rank, state as u32)));
-            if let Some((rank, _)) = self.outcome[state] {
-                seeds.extend(before[state].iter().map(|&from| (rank, from)));
+        for (state, (last, (outcome, before))) in
+            (0u32..).zip(self.last.iter().zip(self.outcome.iter().zip(&before)))
+        {
+            seeds.extend(last.map(|(rank, _)| (rank, state)));
+            if let Some((rank, _)) = *outcome {
+                seeds.extend(before.iter().map(|&from| (rank, from)));
             }
         }
         seeds.sort_unstable();
@@ -248,7 +250,7 @@ impl Reduced {
         if states >= usize::from(NONE) {
             return Err(Failure::TooLarge);
         }
-        let shift = self.width.next_power_of_two().trailing_zeros();
+        let shift = if self.width <= 128 { 7 } else { 8 };
         let mut next = vec![0u16; states << shift];
         for state in 0..states {
             for class in 0..self.width {

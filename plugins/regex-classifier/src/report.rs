@@ -10,10 +10,10 @@ const VALUE_BYTES: usize = 2048;
 /// Notes the facts that `bits` stand for, with what the line tells about them.
 #[cold]
 pub fn note(bits: u8, index: usize, line: &[u8], verdicts: &mut Verdicts) {
-    if bits & facts::LISTENING != 0 {
-        if let Some(url) = url(line) {
-            verdicts.note(index, Fact::listening(url));
-        }
+    if bits & facts::LISTENING != 0
+        && let Some(url) = url(line)
+    {
+        verdicts.note(index, Fact::listening(url));
     }
     if bits & facts::READY != 0 {
         verdicts.note(index, Fact::ready());

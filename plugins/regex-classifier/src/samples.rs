@@ -350,7 +350,10 @@ const OTHERS: &[Sample] = &[
         ('e', "make: *** [Makefile:2: all] Error 2"),
         ('f', "panic: runtime error: index out of range [5] with length 3"),
         ('-', "thread started"),
+        ('i', "2026-11-20 08:29:25.123 UTC [1] LOG:  database system is ready to accept connections"),
+        ('e', "FAIL src/app.test.js"),
     ],
+    &[('-', "| plain | in a table |"), ('e', "| ERROR | in a table |")],
 ];
 
 /// State that spans lines.
@@ -386,6 +389,8 @@ const TRACEBACKS: &[Sample] = &[
         ('e', "  + Exception Group Traceback (most recent call last):"),
         ('e', "  |   File \"/srv/app.py\", line 3, in <module>"),
         ('e', "  | ExceptionGroup: two (2 sub-exceptions)"),
+        ('e', "  +-+---------------- 1 ----------------"),
+        ('-', "going on with something else"),
     ],
     &[
         ('e', "thread 'main' (31192) panicked at src/main.rs:2:5:"),
@@ -412,6 +417,6 @@ const TRACEBACKS: &[Sample] = &[
         ('e', "Caused by: java.io.IOException: gone"),
         ('e', "\t... 12 more"),
         ('i', "INFO: going on"),
-        ('-', "\tat the end of a line that follows no error"),
+        ('-', "\tat the end of a line that follows nothing"),
     ],
 ];

@@ -17,7 +17,7 @@ const TEXTS: [&[u8]; 8] = [
     b"Traceback (most recent call last):",
 ];
 const PATTERNS: [&str; 9] =
-    ["boom", "^$", "(?i)^error", "oo$", "", r"\bboom\b", r"o\s*m", "(?R)m$", "200|last"];
+    ["boom", "^$", "(?i)^error", "oo$", "", r"\bboom\b", r"o\s*m", "(?Rm)m$", "200|last"];
 
 #[derive(Debug, Clone)]
 struct Filter {
@@ -66,7 +66,8 @@ impl Filter {
 fn samples() -> impl Strategy<Value = Vec<Sample>> {
     let line = (0..TEXTS.len(), 0..7u8, 0..3u8, 0..1000i64, any::<bool>());
     let batch = (0..PROCESSES.len(), 1..4u64, prop::collection::vec(line, 0..12));
-    let build = |(process, run, lines): (usize, u64, Vec<(usize, u8, u8, i64, bool)>)| {
+    type Columns = (usize, u8, u8, i64, bool);
+    let build = |(process, run, lines): (usize, u64, Vec<Columns>)| {
         lines.into_iter().fold(
             Sample::new(PROCESSES[process], run),
             |sample, (text, level, stream, time, partial)| {
@@ -256,6 +257,68 @@ fn undecided_lines_are_below_every_level() {
     assert_eq!(at_least(Level::Unknown).len(), 7);
     assert_eq!(at_least(Level::Trace).len(), 6);
     assert_eq!(at_least(Level::Error), ["error", "fatal"]);
+}
+
+/// A frame of many blocks of text, with an error in each hundredth line.
+fn large() -> Sample {
+    (0..4000).fold(Sample::new("api", 1), |sample, number| {
+        let level = if number % 100 == 0 { Level::Error } else { Level::Info };
+        let text = format!("{number} {}", "x".repeat(number % 300));
+        sample.full_line(text, level, Stream::Stdout, number as i64, false)
+    })
+}
+
+#[test]
+fn a_few_lines_of_a_large_frame_are_given_as_all_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    let expected = large().expected(large().append(&store).unwrap().0);
+    assert_eq!(store.query(&everything()).lines, expected);
+    let errors: Vec<_> = expected.iter().filter(|line| line.level == Level::Error).cloned().collect();
+    let query = LogQuery { min_level: Some(Level::Error), limit: 7, ..LogQuery::default() };
+    assert_eq!(store.query(&query).lines, errors[33..]);
+    assert_eq!(store.query(&LogQuery { take: Take::Oldest, ..query.clone() }).lines, errors[..7]);
+    let pattern = Some(Pattern::new("^[0-9]*00 x*$").unwrap());
+    let query = LogQuery { pattern, limit: 100, ..query };
+    assert_eq!(store.query(&query).lines, errors[1..]);
+    assert_eq!(store.query(&LogQuery { min_level: None, ..query }).lines, errors[1..]);
+}
+
+#[test]
+fn a_damaged_block_of_a_large_frame_costs_the_lines_in_it_and_never_gives_a_wrong_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let limits = Limits { segment_bytes: 1 << 20, log_bytes: 1 << 30 };
+    let (store, _) = Store::open_with(directory.path(), limits).unwrap();
+    let expected = large().expected(large().append(&store).unwrap().0);
+    large().append(&store).unwrap();
+    drop(store);
+    // The frame is in a sealed segment, which is not read when the log is opened.
+    assert_eq!(segments(directory.path()).len(), 2);
+    let path = segments(directory.path()).remove(0);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let place = bytes.windows(6).position(|window| window == b"\n2000 ").unwrap();
+    bytes[place + 3] = b'9';
+    std::fs::write(&path, bytes).unwrap();
+
+    let (store, recovery) = Store::open_with(directory.path(), limits).unwrap();
+    assert_eq!(recovery, Recovery::default());
+    let query = LogQuery { after: Some(Seq(0)), before: Some(Seq(4001)), ..everything() };
+    let errors = LogQuery { min_level: Some(Level::Error), ..query.clone() };
+    for take in [Take::Oldest, Take::Newest] {
+        let page = store.query(&LogQuery { take, ..errors.clone() });
+        // Errors are 15 kB apart, blocks have 16 KiB.
+        assert!((1..=2).contains(&page.missing), "{}", page.missing);
+        assert_eq!(page.lines.len() as u64 + page.missing, 40);
+        assert!(page.lines.iter().all(|line| expected.contains(line) && line.seq != Seq(2001)));
+        let page = store.query(&LogQuery { take, ..query.clone() });
+        assert_eq!(page.lines.len() as u64 + page.missing, 4000);
+        assert!(page.missing < 250, "{}", page.missing);
+        assert!(page.lines.iter().all(|line| *line == expected[line.seq.0 as usize - 1]));
+        // A search needs the whole text, so it loses the whole frame.
+        let pattern = Some(Pattern::new("2900").unwrap());
+        let page = store.query(&LogQuery { take, pattern, ..query.clone() });
+        assert_eq!((page.lines.len(), page.missing), (0, 4000));
+    }
 }
 
 #[test]

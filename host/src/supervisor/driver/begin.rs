@@ -11,7 +11,7 @@ use crate::model::{RunId, Time};
 use crate::shim::control::Report;
 use crate::store::ProcessId;
 use crate::supervisor::adopt::{LastRun, OpenRun};
-use crate::supervisor::handle::{Started, StartError, Stopped};
+use crate::supervisor::handle::{StartError, Started, Stopped};
 use crate::supervisor::link::{ShimLink, Upward};
 use crate::supervisor::preflight::StartProblem;
 use crate::supervisor::snapshot::State;
@@ -62,7 +62,9 @@ impl Driver {
             snapshot.exit = last.exit;
         });
         match last.exit {
-            Some(exit) if last.wanted => self.after_exit(exit, last.ended.since(last.began), exit.to_string()),
+            Some(exit) if last.wanted => {
+                self.after_exit(exit, last.ended.since(last.began), exit.to_string())
+            }
             None if last.wanted => self.publish(|snapshot| {
                 snapshot.state = State::Failed;
                 snapshot.reason = last.reason;

@@ -12,6 +12,10 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
+use crate::config::ProcessConfig;
+use crate::model::{Exit, ProcessName, RunId, Time};
+use crate::shim::control::{Report, Request, Scope};
+use crate::store::Wanted;
 use crate::supervisor::adopt::Past;
 use crate::supervisor::handle::{Command, Handle, SendError, StartError, Started, Stopped};
 use crate::supervisor::link::{ShimLink, Upward};
@@ -20,10 +24,6 @@ use crate::supervisor::preflight::StartProblem;
 use crate::supervisor::ready::{Readiness, Sign};
 use crate::supervisor::snapshot::{Snapshot, State};
 use crate::supervisor::{Context, launch};
-use crate::config::ProcessConfig;
-use crate::model::{Exit, ProcessName, RunId, Time};
-use crate::shim::control::{Report, Request, Scope};
-use crate::store::Wanted;
 
 /// Time for a shim to say that its child runs; it takes milliseconds.
 const SPAWN_WAIT: Duration = Duration::from_secs(10);
@@ -61,7 +61,9 @@ struct Driver {
 enum Life {
     Down,
     /// Waiting to start again.
-    Backoff { until: Instant },
+    Backoff {
+        until: Instant,
+    },
     Up(Box<ActiveRun>),
 }
 
@@ -87,10 +89,15 @@ struct ActiveRun {
 
 enum Phase {
     /// The shim has not yet said that the child runs.
-    Spawning { deadline: Instant },
+    Spawning {
+        deadline: Instant,
+    },
     Living,
     /// Told to stop; at the deadline comes SIGKILL, and at the one after that we stop waiting.
-    Stopping { deadline: Instant, killed: bool },
+    Stopping {
+        deadline: Instant,
+        killed: bool,
+    },
 }
 
 /// How a run ended, for the catalogue.
@@ -100,12 +107,7 @@ enum End {
 }
 
 impl Driver {
-    fn spawn(
-        context: Arc<Context>,
-        name: ProcessName,
-        config: Arc<ProcessConfig>,
-        past: Past,
-    ) -> Handle {
+    fn spawn(context: Arc<Context>, name: ProcessName, config: Arc<ProcessConfig>, past: Past) -> Handle {
         let (commands, requests) = mpsc::unbounded_channel();
         let (inner, events) = mpsc::unbounded_channel();
         let (snapshots, snapshots_rx) = watch::channel(Snapshot::new(name.clone()));
@@ -288,11 +290,12 @@ impl Driver {
                     snapshot.ready = false;
                 });
             }
-            Upward::Report(Report::StdinTaken { accepted, open }) => self.stdin_taken(accepted as usize, open),
+            Upward::Report(Report::StdinTaken { accepted, open }) => {
+                self.stdin_taken(accepted as usize, open)
+            }
             Upward::Report(Report::Done { leftovers, .. }) => {
-                let note = (leftovers > 0).then(|| {
-                    format!("{leftovers} processes it had left behind were stopped")
-                });
+                let note =
+                    (leftovers > 0).then(|| format!("{leftovers} processes it had left behind were stopped"));
                 self.ended(note).await;
             }
             Upward::Closed => self.shim_vanished().await,
@@ -340,7 +343,8 @@ impl Driver {
             Life::Up(active) => match &mut active.phase {
                 Phase::Living => {}
                 Phase::Spawning { .. } => {
-                    let problem = StartProblem::Spawn(format!("its shim did not answer within {SPAWN_WAIT:?}"));
+                    let problem =
+                        StartProblem::Spawn(format!("its shim did not answer within {SPAWN_WAIT:?}"));
                     self.spawn_failed(&problem).await;
                 }
                 Phase::Stopping { deadline, killed } if !*killed => {
@@ -354,7 +358,8 @@ impl Driver {
                 }
                 Phase::Stopping { .. } => {
                     // Only a process stuck in the kernel survives SIGKILL: say so and go on.
-                    self.ended(Some("did not go within 10 s of SIGKILL: stuck in the kernel".to_owned())).await;
+                    self.ended(Some("did not go within 10 s of SIGKILL: stuck in the kernel".to_owned()))
+                        .await;
                 }
             },
         }

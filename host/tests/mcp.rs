@@ -1,0 +1,352 @@
+//! `ostler mcp` as its clients see it: JSON-RPC by hand over the binary's standard input and output.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Longest wait for anything; reached only when a test fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A speaker that says what it hears, a child that dies with a reason, and one that talks a lot.
+const CONFIG: &str = r#"
+[process.echo]
+command = "sh -c 'echo listening; exec cat'"
+ready = { log = "listening" }
+
+[process.broken]
+command = "sh -c 'echo \"ERROR: no database\" >&2; exit 3'"
+ready = { log = "never" }
+restart = { policy = "never" }
+
+[process.chatty]
+command = "sh -c 'i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo \"GET /items/$i?q=[$i] 200\"; done; echo done; exec cat'"
+ready = { log = "done" }
+"#;
+
+/// A project of its own with a daemon of its own.
+struct Project {
+    dir: TempDir,
+}
+
+impl Project {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for part in ["project", "state", "run"] {
+            std::fs::create_dir(dir.path().join(part)).unwrap();
+        }
+        std::fs::write(dir.path().join("project/ostler.toml"), CONFIG).unwrap();
+        Self { dir }
+    }
+
+    fn path(&self, part: &str) -> std::path::PathBuf {
+        self.dir.path().join(part)
+    }
+
+    fn ostler(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(Path::new(env!("CARGO_BIN_EXE_ostler")));
+        command
+            .args(arguments)
+            .current_dir(self.path("project"))
+            .env("OSTLER_STATE_DIR", self.path("state"))
+            .env("XDG_RUNTIME_DIR", self.path("run"));
+        command
+    }
+
+    fn connect(&self) -> Client {
+        let mut child = self
+            .ostler(&["mcp"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, messages) = channel();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                let message = serde_json::from_str(&line).expect("nothing but JSON on standard output");
+                if sender.send(message).is_err() {
+                    break;
+                }
+            }
+        });
+        Client { input: child.stdin.take(), child, messages, kept: Vec::new(), last_id: 0 }
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        let _ = self.ostler(&["down"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+}
+
+struct Client {
+    input: Option<ChildStdin>,
+    child: Child,
+    messages: Receiver<Value>,
+    /// Answers that came before somebody asked for them.
+    kept: Vec<Value>,
+    last_id: u64,
+}
+
+impl Client {
+    fn write(&mut self, line: &str) {
+        let input = self.input.as_mut().unwrap();
+        input.write_all(line.as_bytes()).unwrap();
+        input.write_all(b"\n").unwrap();
+        input.flush().unwrap();
+    }
+
+    fn notify(&mut self, method: &str, params: Value) {
+        self.write(&json!({"jsonrpc": "2.0", "method": method, "params": params}).to_string());
+    }
+
+    fn send(&mut self, method: &str, params: Value) -> u64 {
+        self.last_id += 1;
+        let id = self.last_id;
+        self.write(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string());
+        id
+    }
+
+    fn next(&mut self) -> Value {
+        self.messages.recv_timeout(PATIENCE).expect("an answer")
+    }
+
+    fn answer(&mut self, id: u64) -> Value {
+        let is_it = |message: &Value| message["id"] == id;
+        if let Some(index) = self.kept.iter().position(is_it) {
+            return self.kept.remove(index);
+        }
+        loop {
+            let message = self.next();
+            if is_it(&message) {
+                return message;
+            }
+            self.kept.push(message);
+        }
+    }
+
+    fn request(&mut self, method: &str, params: Value) -> Value {
+        let id = self.send(method, params);
+        self.answer(id)
+    }
+
+    fn initialize(&mut self, version: &str) -> Value {
+        let answer = self.request(
+            "initialize",
+            json!({"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "by-hand", "version": "1"}}),
+        );
+        self.notify("notifications/initialized", json!({}));
+        answer["result"].clone()
+    }
+
+    fn call(&mut self, tool: &str, arguments: Value) -> Value {
+        self.request("tools/call", json!({"name": tool, "arguments": arguments}))["result"].clone()
+    }
+
+    /// Calls a tool that must succeed, and returns its structured content.
+    fn ok(&mut self, tool: &str, arguments: Value) -> Value {
+        let result = self.call(tool, arguments);
+        assert_eq!(result["isError"], false, "{result}");
+        let text: Value = serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
+        assert_eq!(text, result["structuredContent"], "text and structure differ");
+        text
+    }
+
+    /// Calls a tool that must fail, and returns the text the agent gets.
+    fn failed(&mut self, tool: &str, arguments: Value) -> String {
+        let result = self.call(tool, arguments);
+        assert_eq!(result["isError"], true, "{result}");
+        result["content"][0]["text"].as_str().unwrap().to_owned()
+    }
+
+    /// Closes standard input and returns the exit code.
+    fn leave(mut self) -> Option<i32> {
+        drop(self.input.take());
+        self.ended()
+    }
+
+    fn ended(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::yield_now();
+        }
+        panic!("the pump did not end");
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn meta() -> Value {
+    json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "by-hand", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    })
+}
+
+#[test]
+fn both_eras_are_served_on_one_connection_in_any_order() {
+    let project = Project::new();
+    let mut client = project.connect();
+    let discovered = client.request("server/discover", json!({"_meta": meta()}));
+    let versions = discovered["result"]["supportedVersions"].as_array().unwrap();
+    for version in ["2025-06-18", "2025-11-25", "2026-07-28"] {
+        assert!(versions.contains(&json!(version)), "{versions:?}");
+    }
+    let modern = client.request("tools/list", json!({"_meta": meta()}))["result"].clone();
+    assert_eq!(modern["resultType"], "complete");
+    assert!(modern["ttlMs"].as_u64().unwrap() > 0);
+    let initialized = client.initialize("2025-11-25");
+    assert_eq!(initialized["protocolVersion"], "2025-11-25");
+    assert_eq!(initialized["serverInfo"]["name"], "ostler");
+    assert_eq!(initialized["capabilities"], json!({"tools": {}}));
+    let bare = client.request("tools/list", json!({}))["result"].clone();
+    assert_eq!((&bare["tools"], bare.get("resultType")), (&modern["tools"], None));
+    assert_eq!(client.request("ping", json!({}))["result"], json!({}));
+    let modern = client.request("tools/list", json!({"_meta": meta()}))["result"].clone();
+    assert_eq!(modern["resultType"], "complete");
+    assert_eq!(client.leave(), Some(0));
+}
+
+#[test]
+fn one_call_starts_and_waits_and_the_cursor_reads_on() {
+    let project = Project::new();
+    let mut client = project.connect();
+    client.initialize("2025-06-18");
+    let started = client.ok("start_process", json!({"name": "echo", "wait_ready": true}));
+    assert_eq!(
+        (&started["outcome"], &started["process"]["ready"]),
+        (&json!("met"), &json!(true)),
+        "{started}"
+    );
+    let again = client.ok("start_process", json!({"name": "echo"}));
+    assert_eq!(again["already_running"], true, "{again}");
+
+    let sent = client.ok("send_input", json!({"name": "echo", "text": "grüße"}));
+    assert_eq!(sent["bytes"], "grüße\n".len());
+    let waited = client.ok(
+        "wait_for",
+        json!({"name": "echo", "pattern": "^grüße$", "since": sent["next_cursor"], "timeout_seconds": 20}),
+    );
+    assert_eq!(waited["outcome"], "met", "{waited}");
+    assert!(waited["line"].as_str().unwrap().ends_with("| grüße"), "{waited}");
+
+    let logs = client.ok("get_logs", json!({"name": "echo", "since": sent["next_cursor"]}));
+    assert!(logs["lines"].to_string().contains("grüße"), "{logs}");
+    let rest = client.ok("get_logs", json!({"name": "echo", "since": logs["next_cursor"]}));
+    assert_eq!((&rest["lines"], &rest["more"]), (&json!([]), &json!(false)));
+    client.ok("stop_process", json!({"name": "echo"}));
+}
+
+#[test]
+fn a_start_that_dies_tells_why() {
+    let project = Project::new();
+    let mut client = project.connect();
+    client.initialize("2025-11-25");
+    let told = client.failed("start_process", json!({"name": "broken", "wait_ready": true}));
+    assert!(told.contains("exit code 3") && told.contains("no database"), "{told}");
+    let diagnosis = client.ok("diagnose_process", json!({"name": "broken"}));
+    let seen = diagnosis.to_string();
+    assert!(seen.contains("exit code 3") && seen.contains("no database"), "{seen}");
+}
+
+#[test]
+fn a_long_log_is_read_in_pieces_without_loss_or_repeat() {
+    let project = Project::new();
+    let mut client = project.connect();
+    client.initialize("2025-11-25");
+    let started = client.ok("start_process", json!({"name": "chatty", "wait_ready": true}));
+    let mut cursor = started["next_cursor"].clone();
+    let mut seen = Vec::new();
+    while !seen.iter().any(|line: &String| line == "done") {
+        let logs = client.ok("get_logs", json!({"name": "chatty", "since": cursor, "limit": 500}));
+        assert!(logs.to_string().len() < 25_000, "a reply of {} bytes", logs.to_string().len());
+        cursor = logs["next_cursor"].clone();
+        let lines = logs["lines"].as_array().unwrap();
+        assert!(!lines.is_empty(), "the reader does not get on: {logs}");
+        let texts = lines.iter().map(|line| line.as_str().unwrap().split_once("| ").unwrap());
+        // Ostler's own remarks are no lines of the process.
+        seen.extend(texts.filter(|(head, _)| !head.ends_with("ostler")).map(|(_, text)| text.to_owned()));
+    }
+    let expected: Vec<String> = (1..=2000).map(|i| format!("GET /items/{i}?q=[{i}] 200")).collect();
+    assert_eq!(seen[..2000], expected[..]);
+}
+
+#[test]
+fn calls_run_side_by_side_and_can_be_taken_back() {
+    let project = Project::new();
+    let mut client = project.connect();
+    client.initialize("2025-11-25");
+    client.ok("start_process", json!({"name": "echo", "wait_ready": true}));
+    let wait = json!({"name": "wait_for", "arguments": {"name": "echo", "pattern": "^awaited$", "timeout_seconds": 50}});
+    let taken_back = client.send("tools/call", wait.clone());
+    let waiting = client.send("tools/call", wait);
+    // Neither holds up the others.
+    client.ok("list_processes", json!({}));
+    client.notify("notifications/cancelled", json!({"requestId": taken_back, "reason": "enough"}));
+    client.ok("send_input", json!({"name": "echo", "text": "awaited"}));
+    let answer = client.answer(waiting);
+    assert_eq!(answer["result"]["structuredContent"]["outcome"], "met", "{answer}");
+    client.ok("list_processes", json!({}));
+    assert!(client.kept.iter().all(|message| message["id"] != taken_back), "{:?}", client.kept);
+}
+
+#[test]
+fn wrong_calls_are_answered_with_what_would_be_right() {
+    let project = Project::new();
+    let mut client = project.connect();
+    client.initialize("2025-11-25");
+    let told = client.failed("get_logs", json!({"nmae": "echo", "limit": "5"}));
+    assert!(told.contains("did you mean `name`?") && told.contains("expected a number"), "{told}");
+    let told = client.failed("start_process", json!({"name": "ehco"}));
+    for name in ["ehco", "echo", "broken", "chatty"] {
+        assert!(told.contains(name), "{told}");
+    }
+    let error = client.request("tools/call", json!({"name": "get_log"}))["error"].clone();
+    assert_eq!(error["code"], -32602);
+    assert!(error["message"].as_str().unwrap().contains("did you mean `get_logs`?"), "{error}");
+    let error = client.request("tools/call", json!({"name": "get_logs", "arguments": []}))["error"].clone();
+    assert_eq!(error["code"], -32602);
+    assert_eq!(client.request("make/coffee", json!({}))["error"]["code"], -32601);
+    client.write("this is not JSON");
+    assert_eq!(client.next()["error"]["code"], -32700);
+    client.ok("list_processes", json!({}));
+}
+
+#[test]
+fn an_oversized_request_ends_the_connection_with_a_word() {
+    let project = Project::new();
+    let mut client = project.connect();
+    client.initialize("2025-11-25");
+    let flood = vec![b'x'; 5 << 20];
+    // The other end may close before it has taken everything.
+    let _ = client.input.as_mut().unwrap().write_all(&flood);
+    let error = client.next()["error"].clone();
+    assert_eq!(error["code"], -32600);
+    assert!(error["message"].as_str().unwrap().contains("longer than"), "{error}");
+    assert!(client.ended().is_some_and(|code| code != 0), "it ended as if nothing had happened");
+}
+
+#[test]
+fn an_unknown_toolset_is_refused_before_anything_starts() {
+    let project = Project::new();
+    let output = project.ostler(&["mcp", "--toolsets", "cor"]).stdin(Stdio::null()).output().unwrap();
+    assert!(!output.status.success());
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("did you mean `core`?") && told.contains("all"), "{told}");
+    assert!(output.stdout.is_empty());
+}
