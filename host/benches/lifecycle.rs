@@ -80,6 +80,7 @@ fn start_to_exec(project: &mut Project, stamps: &Path) -> Duration {
     };
     let executed = wait_for_stamp(stamps, pid);
     project.ask(&Request::Stop { name: "subject".into() });
+    std::fs::remove_file(stamps.join(pid.to_string())).expect("the stamp");
     executed - before
 }
 

@@ -10,6 +10,7 @@ use super::types::{
     ApiError, Caller, DownReply, ErrorKind, Failure, ProcessView, SendReply, SendRequest, StartReply,
     StopReply, UpReply,
 };
+use super::wait::DRAIN_WAIT;
 use super::{Api, view};
 use crate::bounds;
 use crate::config::{Condition, DependsOn};
@@ -203,8 +204,18 @@ impl Api {
                 round = left.iter().cloned().collect();
             }
             let mut tasks = JoinSet::new();
-            for handle in round.iter().filter_map(|name| self.parts.handles.get(name)).cloned() {
-                tasks.spawn(async move { (handle.stop().await.was_running, handle.snapshot()) });
+            for handle in round.iter().filter_map(|name| self.parts.handles.get(name)) {
+                let handle = handle.clone();
+                let pipeline = self.parts.pipeline.clone();
+                tasks.spawn(async move {
+                    let was_running = handle.stop().await.was_running;
+                    let snapshot = handle.snapshot();
+                    // Its last words are in the log before anybody is told that it is gone.
+                    if let (true, Some(run)) = (was_running, snapshot.run) {
+                        let _ = tokio::time::timeout(DRAIN_WAIT, pipeline.drained(run)).await;
+                    }
+                    (was_running, snapshot)
+                });
             }
             for (was_running, snapshot) in tasks.join_all().await {
                 if was_running {

@@ -14,7 +14,7 @@ use crate::supervisor::{Handle, Snapshot, State};
 /// Lines of the tail that a failed wait carries.
 const TAIL_LINES: usize = 20;
 /// How long an ended run's last output is waited for; the pipeline is milliseconds behind.
-const DRAIN_WAIT: Duration = Duration::from_secs(5);
+pub(super) const DRAIN_WAIT: Duration = Duration::from_secs(5);
 
 /// How a wait ended: the outcome, in words, and the line that matched.
 type Ended = (WaitOutcome, String, Option<Line>);

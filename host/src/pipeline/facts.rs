@@ -45,25 +45,31 @@ fn clean(text: &str) -> String {
     text
 }
 
+#[derive(Default)]
+struct Kept {
+    of_run: HashMap<RunId, VecDeque<Fact>>,
+    /// The runs in the order of their first facts.
+    order: VecDeque<RunId>,
+}
+
 /// The facts of the last runs.
 #[derive(Default)]
 pub(crate) struct Facts {
-    runs: Mutex<(HashMap<RunId, VecDeque<Fact>>, VecDeque<RunId>)>,
+    kept: Mutex<Kept>,
 }
 
 impl Facts {
     pub(crate) fn add(&self, fact: Fact) {
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        let (facts, order) = &mut *runs;
-        if !facts.contains_key(&fact.run) {
-            order.push_back(fact.run);
-            if order.len() > RUNS
-                && let Some(oldest) = order.pop_front()
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if !kept.of_run.contains_key(&fact.run) {
+            kept.order.push_back(fact.run);
+            if kept.order.len() > RUNS
+                && let Some(oldest) = kept.order.pop_front()
             {
-                facts.remove(&oldest);
+                kept.of_run.remove(&oldest);
             }
         }
-        let of_run = facts.entry(fact.run).or_default();
+        let of_run = kept.of_run.entry(fact.run).or_default();
         if of_run.len() == PER_RUN {
             of_run.pop_front();
         }
@@ -71,7 +77,7 @@ impl Facts {
     }
 
     pub(crate) fn of(&self, run: RunId) -> Vec<Fact> {
-        let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        runs.0.get(&run).map(|facts| facts.iter().cloned().collect()).unwrap_or_default()
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.of_run.get(&run).map(|facts| facts.iter().cloned().collect()).unwrap_or_default()
     }
 }

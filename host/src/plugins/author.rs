@@ -81,10 +81,30 @@ fn check_target() -> Result<(), BuildError> {
     if dir.is_dir() { Ok(()) } else { Err(BuildError::NoTarget) }
 }
 
+/// Returns the flags that keep the author's directories out of the component: panics carry the paths of sources.
+fn remaps() -> String {
+    let cargo_home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let program = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+    let sysroot = Command::new(program).args(["--print", "sysroot"]).output();
+    let sysroot = sysroot.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let mut flags = Vec::new();
+    let registries = cargo_home.and_then(|home| std::fs::read_dir(home.join("registry/src")).ok());
+    for registry in registries.into_iter().flatten().flatten() {
+        flags.push(format!("--remap-path-prefix={}=/crates", registry.path().display()));
+    }
+    if let Ok(sysroot) = sysroot {
+        flags.push(format!("--remap-path-prefix={sysroot}/lib/rustlib/src/rust=/rust"));
+    }
+    flags.join(" ")
+}
+
 /// Returns the wasm module that cargo made of the crate.
 fn cargo_build(manifest: &Path) -> Result<PathBuf, BuildError> {
     let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let output = Command::new(&program)
+        .env("RUSTFLAGS", format!("{} {}", std::env::var("RUSTFLAGS").unwrap_or_default(), remaps()))
         .args(["build", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"])
         .arg("--manifest-path")
         .arg(manifest)
@@ -98,9 +118,9 @@ fn cargo_build(manifest: &Path) -> Result<PathBuf, BuildError> {
     // The crate itself is built last, after everything it depends on.
     let messages = String::from_utf8_lossy(&output.stdout);
     let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let modules = artifacts.filter_map(|message| {
-        let files = message.get("filenames")?.as_array()?.iter().filter_map(|file| file.as_str());
-        files.filter(|file| file.ends_with(".wasm")).last().map(PathBuf::from)
+    let mut modules = artifacts.filter_map(|message| {
+        let mut files = message.get("filenames")?.as_array()?.iter().filter_map(|file| file.as_str());
+        files.rfind(|file| file.ends_with(".wasm")).map(PathBuf::from)
     });
-    modules.last().ok_or(BuildError::NoArtifact)
+    modules.next_back().ok_or(BuildError::NoArtifact)
 }

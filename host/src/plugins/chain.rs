@@ -80,7 +80,7 @@ impl Chain {
             if whole {
                 if let Some(answer) = link.ask(subject, batch) {
                     take_levels(&mut verdicts.levels, &answer.levels);
-                    take_notes(&mut verdicts.notes, answer, |line| Some(line), batch.ends.len());
+                    take_notes(&mut verdicts.notes, answer, Some, batch.ends.len());
                 }
             } else {
                 self.rest.gather(batch, &verdicts.levels);

@@ -115,7 +115,7 @@ impl Instance {
         let verdicts = bounded(engine, store, bounds::PLUGIN_CALL, |store| {
             classifier.session().call_flush(store, session.0)
         })?;
-        bounded(engine, store, bounds::PLUGIN_CALL, |mut store| session.0.resource_drop(&mut store))?;
+        bounded(engine, store, bounds::PLUGIN_CALL, |store| session.0.resource_drop(store))?;
         Ok(verdicts)
     }
 
