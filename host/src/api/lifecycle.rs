@@ -138,6 +138,7 @@ impl Api {
                 process: view::of(handle.snapshot()).await,
                 already_running: started.already_running,
                 cursor: self.cursor_before_run(started.run).await,
+                warning: self.config_warning().await,
             }),
             Err(error) => {
                 Err(ApiError::new(ErrorKind::Failed, format!("cannot start `{}`: {error}", handle.name())))
@@ -176,7 +177,8 @@ impl Api {
         }
         let mut results: BTreeMap<ProcessName, Result<(), String>> =
             tasks.join_all().await.into_iter().collect();
-        let mut reply = UpReply { started: Vec::new(), failed: Vec::new() };
+        let mut reply =
+            UpReply { started: Vec::new(), failed: Vec::new(), warning: self.config_warning().await };
         for name in order {
             let Some(handle) = self.parts.handles.get(&name) else { continue };
             match results.remove(&name) {

@@ -37,6 +37,8 @@ pub struct Parts {
     pub catalogue: Arc<Catalogue>,
     pub pipeline: Pipeline,
     pub state_dir: PathBuf,
+    /// The text of the configuration file as it was read.
+    pub config_text: Option<String>,
     /// What is wrong with Ostler itself, for `status`.
     pub warnings: Arc<Mutex<Vec<String>>>,
     /// Set to true to end the daemon.
@@ -75,6 +77,7 @@ impl Api {
     pub async fn status(&self, _caller: &Caller) -> Result<StatusReply, ApiError> {
         let mut warnings = self.parts.warnings.lock().unwrap_or_else(|poison| poison.into_inner()).clone();
         warnings.extend(self.parts.pipeline.warning());
+        warnings.extend(self.config_warning().await);
         Ok(StatusReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -83,6 +86,21 @@ impl Api {
             state_dir: self.parts.state_dir.clone(),
             config: self.parts.project.file.clone(),
             warnings,
+        })
+    }
+
+    /// Says so when the configuration file is not what this daemon works with any more.
+    async fn config_warning(&self) -> Option<String> {
+        let file = self.parts.project.file.clone()?;
+        let known = self.parts.config_text.clone();
+        let present = tokio::task::spawn_blocking({
+            let file = file.clone();
+            move || std::fs::read_to_string(file).ok()
+        });
+        let present = present.await.ok()?;
+        (present != known).then(|| {
+            let file = file.display();
+            format!("{file} has changed since the daemon read it; `ostler down` and `ostler up` take the change up")
         })
     }
 

@@ -216,6 +216,9 @@ pub struct StartReply {
     pub already_running: bool,
     /// Reads the output of this run.
     pub cursor: String,
+    /// What the caller should know besides: the configuration has changed since the daemon read it.
+    #[serde(default)]
+    pub warning: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -231,6 +234,9 @@ pub struct UpReply {
     /// In the order they were started.
     pub started: Vec<ProcessView>,
     pub failed: Vec<Failure>,
+    /// As in [`StartReply`].
+    #[serde(default)]
+    pub warning: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

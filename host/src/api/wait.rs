@@ -140,9 +140,11 @@ async fn wait_ready(handle: &Handle, deadline: Instant, timeout: Duration) -> En
     let name = handle.name();
     let begun = Instant::now();
     let mut snapshots = handle.snapshots();
-    let first_run = snapshots.borrow().run;
+    let (first_run, first_state) = (snapshots.borrow().run, snapshots.borrow().state);
     let decided = |snapshot: &Snapshot| {
-        snapshot.ready || snapshot.state.is_final() || snapshot.state == State::Unhealthy
+        snapshot.ready || snapshot.state.is_final()
+            // Who waits for what is unhealthy already, waits for it to recover.
+            || (snapshot.state == State::Unhealthy && first_state != State::Unhealthy)
             // It has died and is being started again: whoever waits wants to know now, not after five attempts.
             || (snapshot.state == State::Backoff && snapshot.run == first_run)
     };

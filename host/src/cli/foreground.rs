@@ -141,6 +141,9 @@ impl Foreground {
     fn on_up(&mut self, reply: UpReply) {
         self.phase = Phase::Watching;
         self.started = reply.started.into_iter().map(|view| view.name).collect();
+        if let Some(warning) = &reply.warning {
+            self.context.note(warning);
+        }
         for failure in &reply.failed {
             self.code = self.context.tell(&CliError::failed(format!("{}: {}", failure.name, failure.reason)));
         }

@@ -82,6 +82,8 @@ impl Daemon {
     }
 
     fn start_blocking(paths: &Paths) -> Result<Self, DaemonError> {
+        // Read before it is checked, so that a change in between is noticed as one.
+        let config_text = paths.config_file.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
         let project = match &paths.config_file {
             Some(file) => crate::config::load(file)?,
             None => Project::empty(&paths.project_dir),
@@ -124,6 +126,7 @@ impl Daemon {
             catalogue,
             pipeline,
             state_dir: paths.state_dir.clone(),
+            config_text,
             warnings,
             shutdown,
         });

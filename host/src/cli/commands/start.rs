@@ -23,6 +23,9 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     for name in args.names {
         match client.start(name).await {
             Ok(reply) => {
+                if let Some(warning) = &reply.warning {
+                    context.note(warning);
+                }
                 let already = if reply.already_running { " (ran already)" } else { "" };
                 context
                     .print(&format!("{}{already}\n", render::one_line(context.palette, &reply.process)))?;

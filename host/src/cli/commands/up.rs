@@ -40,6 +40,9 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     }
     let mut client = context.client_of(&paths).await?;
     let reply = client.up(args.names).await?;
+    if let Some(warning) = &reply.warning {
+        context.note(warning);
+    }
     let views = client.list().await?;
     context.print(&render::processes(context.palette, &views))?;
     let mut code = Code::Done;

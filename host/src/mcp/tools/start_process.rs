@@ -71,6 +71,7 @@ fn render(started: &StartReply) -> Reply {
         .with("process", view::process(&started.process))
         .with_some("already_running", started.already_running.then_some(true))
         .with("next_cursor", bounded(&started.cursor))
+        .with_some("hint", started.warning.as_deref().map(bounded))
 }
 
 fn render_waited(started: &StartReply, waited: &WaitReply) -> Result<Reply, Failure> {
@@ -82,7 +83,7 @@ fn render_waited(started: &StartReply, waited: &WaitReply) -> Result<Reply, Fail
         .with("outcome", outcome_word(waited.outcome))
         .with("reason", bounded(&waited.reason));
     match waited.outcome {
-        WaitOutcome::Met => Ok(reply),
+        WaitOutcome::Met => Ok(reply.with_some("hint", started.warning.as_deref().map(bounded))),
         WaitOutcome::TimedOut => {
             let reply = reply.with(
                 "hint",
@@ -107,7 +108,12 @@ mod tests {
     use crate::model::Level;
 
     fn started(already_running: bool) -> StartReply {
-        StartReply { process: view("api", "starting"), already_running, cursor: "c7".to_owned() }
+        StartReply {
+            process: view("api", "starting"),
+            already_running,
+            cursor: "c7".to_owned(),
+            warning: None,
+        }
     }
 
     fn waited(outcome: WaitOutcome, reason: &str) -> WaitReply {

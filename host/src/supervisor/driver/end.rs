@@ -123,7 +123,11 @@ impl Driver {
 
     /// Writes down how a run ended, before anybody is told, and lets the pipeline know that its spool is complete.
     pub(super) async fn close_run(&self, active: &mut ActiveRun, end: End) {
-        let (context, run, shim) = (Arc::clone(&self.context), active.run, active.shim.take());
+        let (context, run, mut shim) = (Arc::clone(&self.context), active.run, active.shim.take());
+        if let (End::NotSpawned(_), Some(shim)) = (&end, &mut shim) {
+            // One that is only slow must not start a child that nobody knows of.
+            let _ = shim.kill();
+        }
         let recorded = tokio::task::spawn_blocking(move || {
             let _ = std::fs::remove_file(context.shim_socket(run));
             let now = Time::now();

@@ -293,10 +293,16 @@ impl Driver {
             Upward::Report(Report::StdinTaken { accepted, open }) => {
                 self.stdin_taken(accepted as usize, open)
             }
-            Upward::Report(Report::Done { leftovers, .. }) => {
-                let note =
+            Upward::Report(Report::Done { leftovers, lost_bytes, lost_lines, .. }) => {
+                let left =
                     (leftovers > 0).then(|| format!("{leftovers} processes it had left behind were stopped"));
-                self.ended(note).await;
+                let lost = (lost_bytes > 0).then(|| {
+                    format!(
+                        "its last {lost_lines} lines ({lost_bytes} bytes) were lost for want of disk space"
+                    )
+                });
+                let notes: Vec<String> = left.into_iter().chain(lost).collect();
+                self.ended((!notes.is_empty()).then(|| notes.join("; "))).await;
             }
             Upward::Closed => self.shim_vanished().await,
             Upward::Report(_) => {}
