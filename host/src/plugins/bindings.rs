@@ -7,7 +7,7 @@ wasmtime::component::bindgen!({
 });
 
 use super::limits::GuestState;
-use ostler::plugin::{log, types};
+use self::ostler::plugin::{log, types};
 
 impl types::Host for GuestState {}
 
