@@ -2,3 +2,5 @@
 
 pub mod hostile;
 pub mod prebuilt;
+pub mod project;
+pub mod shown;
