@@ -32,6 +32,11 @@
 //! Whoever looks at a run directory without a shim behind it reads its state from the files: `done` says all;
 //! `exit` alone means that the shim died while it cleared or drained; neither, that it died while the child ran.
 
+#![deny(
+    clippy::print_stderr,
+    reason = "it panics when the log cannot be written, and a full disk must not end a shim"
+)]
+
 mod wire;
 
 pub mod control;

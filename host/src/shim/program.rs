@@ -4,6 +4,8 @@
 //! the price of the larger program's memory.
 
 use std::ffi::OsStr;
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -22,16 +24,22 @@ pub fn is_called() -> bool {
 pub fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().skip(1).collect();
     let [run_dir, socket_path] = args.as_slice() else {
-        eprintln!(
+        complain(&format_args!(
             "usage: {NAME} RUN_DIR CONTROL_SOCKET\nStarted by the ostler daemon; not of use by itself."
-        );
+        ));
         return ExitCode::from(2);
     };
     match run(Path::new(run_dir), Path::new(socket_path)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{NAME}: {error}");
+            complain(&format_args!("{NAME}: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes a line to standard error, which is the run's `shim.log`. When that cannot be written, nobody can be told,
+/// and there is no reason to end: `eprintln!` would.
+pub(super) fn complain(message: &dyn Display) {
+    let _ = writeln!(io::stderr(), "{message}");
 }

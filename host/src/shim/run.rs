@@ -16,6 +16,7 @@ use super::exit_file::{DoneRecord, ExitFiles, ExitRecord};
 use super::input::Input;
 use super::leftovers::{Leftovers, signal_tree};
 use super::output::Output;
+use super::program::complain;
 use super::spec::{LaunchSpec, SpecError};
 use super::spool::SpoolWriter;
 use super::startup::{self, ChildSignals};
@@ -66,7 +67,7 @@ fn start(run_dir: &Path, socket_path: &Path) -> Result<Started, SpawnFailure> {
     let listener = startup::listen(socket_path).map_err(fault(SpawnFault::NoSocket))?;
     std::env::set_current_dir(run_dir).map_err(fault(SpawnFault::BadSpec))?;
     let mut spec = LaunchSpec::read(Path::new(".")).map_err(|error| {
-        eprintln!("{error}");
+        complain(&error);
         match error {
             SpecError::Io { error, .. } => fault(SpawnFault::BadSpec)(error),
             _ => SpawnFailure { what: SpawnFault::BadSpec, errno: libc::EINVAL },
@@ -263,7 +264,7 @@ impl Shim {
         let record = ExitRecord { exit, time: Time::now() };
         self.exit = Some(record);
         if let Err(error) = self.exit_files.write_exit(record) {
-            eprintln!("cannot write the exit file: {error}");
+            complain(&format_args!("cannot write the exit file: {error}"));
         }
         self.input.close_now();
         self.tell_all(&Report::Exited { exit, time: record.time });
@@ -305,7 +306,7 @@ impl Shim {
         if let Some(exit) = self.exit {
             let record = DoneRecord::Ended { exit, end, leftovers, lost_bytes, lost_lines };
             if let Err(error) = self.exit_files.write_done(record) {
-                eprintln!("cannot write the done file: {error}");
+                complain(&format_args!("cannot write the done file: {error}"));
             }
         }
         self.tell_all(&Report::Done { end, leftovers, lost_bytes, lost_lines });

@@ -159,6 +159,8 @@ fn log_to_stderr() {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
+        // On a full disk the log cannot be written. Complaining of that goes to the same place, and panics.
+        .log_internal_errors(false)
         .try_init();
 }
 
