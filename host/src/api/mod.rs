@@ -21,12 +21,13 @@ use tokio::sync::watch;
 pub use logs::{cursor_at, is_cursor};
 pub use types::*;
 
+use crate::bounds;
 use crate::config::Project;
 use crate::model::ProcessName;
 use crate::pipeline::Pipeline;
 use crate::plugins::PluginStatus;
 use crate::store::{Catalogue, Store};
-use crate::supervisor::Handle;
+use crate::supervisor::{Handle, disk_trouble};
 use gate::Gate;
 
 /// What the verbs work on; made by the daemon's wiring.
@@ -76,6 +77,10 @@ impl Api {
     /// Returns where the daemon keeps its things, and what is wrong with it.
     pub async fn status(&self, _caller: &Caller) -> Result<StatusReply, ApiError> {
         let mut warnings = self.parts.warnings.lock().unwrap_or_else(|poison| poison.into_inner()).clone();
+        let state_dir = self.parts.state_dir.clone();
+        // The shims, which drop output for lack of space, have nobody to tell: the disk itself is asked.
+        let look = move || disk_trouble(&state_dir, bounds::SPOOL_MIN_FREE_BYTES);
+        warnings.extend(tokio::task::spawn_blocking(look).await.ok().flatten());
         warnings.extend(self.parts.pipeline.warning());
         warnings.extend(self.config_warning().await);
         Ok(StatusReply {

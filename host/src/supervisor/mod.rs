@@ -23,6 +23,7 @@
 //! passes on, and what classifiers see comes back as [`Sign`]s.
 
 mod adopt;
+mod disk;
 mod driver;
 mod handle;
 mod launch;
@@ -40,6 +41,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 pub use adopt::{LastRun, OpenRun, Past, look_back};
+pub use disk::disk_trouble;
 pub use driver::supervise;
 pub use handle::{Handle, SendError, StartError, Started, Stopped};
 pub use link::ShimLink;
