@@ -9,7 +9,7 @@ use super::{Fact, Shared, Source};
 use crate::bounds;
 use crate::model::{SpoolPosition, Stream, Time};
 use crate::plugins::{Chain, ChainVerdicts, Packed, Subject};
-use crate::shim::{ChunkKind, SpoolReader};
+use crate::shim::{ChunkKind, Count, DoneRecord, SpoolReader, read_done};
 use crate::store::Batch;
 
 /// What a step has achieved.
@@ -44,6 +44,8 @@ pub(super) struct Intake {
     /// Lines of the run that are in the store or in `pending`.
     lines: u64,
     pending: Pending,
+    /// The line that tells what the shim lost at the end of the run is in the store or in `pending`.
+    told_lost: bool,
     verdicts: ChainVerdicts,
     /// Reused for the line ends of one call, which count from its own first line.
     ends: Vec<u32>,
@@ -75,6 +77,7 @@ impl Intake {
             stderr: LineSplitter::default(),
             lines: taken.lines,
             pending: Pending { position: taken, ..Pending::default() },
+            told_lost: false,
             verdicts: ChainVerdicts::default(),
             ends: Vec::new(),
         })
@@ -100,6 +103,9 @@ impl Intake {
         let dry = self.read(chain)?;
         if dry && unfinished != Unfinished::Keep {
             self.take_unfinished(unfinished, chain);
+        }
+        if dry && unfinished == Unfinished::Finish {
+            self.tell_lost(chain);
         }
         self.pending.position = self.position();
         if let Err(problem) = self.store(shared) {
@@ -155,10 +161,7 @@ impl Intake {
                         splitter.finish(&mut self.pending.lines);
                         self.pending.stamp(stream, time);
                     }
-                    let (lines, bytes) = (count.lines, count.bytes);
-                    let text = format!("[ostler] {lines} lines ({bytes} bytes) of output were dropped here");
-                    self.pending.lines.push(text.as_bytes(), false, chunk.start);
-                    self.pending.stamp(Stream::Ostler, time);
+                    self.pending.push_gap(count, chunk.start, time);
                 }
             }
         };
@@ -180,6 +183,27 @@ impl Intake {
             let Self { subject, lines, pending, verdicts, ends, .. } = self;
             pending.classify(&mut unclassified, subject, lines, chain, verdicts, ends);
         }
+    }
+
+    /// Tells once of what no frame of the spool could tell, because there was no room until the end: `done`, whose
+    /// room was kept free, has the count.
+    fn tell_lost(&mut self, chain: &mut Chain) {
+        if std::mem::replace(&mut self.told_lost, true) {
+            return;
+        }
+        let lost = match read_done(&self.dir) {
+            Ok(Some(DoneRecord::Ended { lost_bytes, lost_lines, .. })) => {
+                Count { bytes: lost_bytes, lines: lost_lines }
+            }
+            _ => Count::default(),
+        };
+        if lost.is_zero() {
+            return;
+        }
+        let mut unclassified = Unclassified { first: self.pending.levels.len(), stream: Stream::Ostler };
+        self.pending.push_gap(lost, self.reader.position(), Time::now());
+        let Self { subject, lines, pending, verdicts, ends, .. } = self;
+        pending.classify(&mut unclassified, subject, lines, chain, verdicts, ends);
     }
 
     fn is_unfinished(&self) -> bool {
@@ -237,6 +261,14 @@ struct Unclassified {
 }
 
 impl Pending {
+    /// Adds the line that stands where output is missing.
+    fn push_gap(&mut self, count: Count, after: u64, time: Time) {
+        let Count { lines, bytes } = count;
+        let text = format!("[ostler] {lines} lines ({bytes} bytes) of output were dropped here");
+        self.lines.push(text.as_bytes(), false, after);
+        self.stamp(Stream::Ostler, time);
+    }
+
     /// Gives the lines that were just added their stream and time.
     fn stamp(&mut self, stream: Stream, time: Time) {
         let count = self.lines.len();
