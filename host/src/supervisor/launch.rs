@@ -11,7 +11,8 @@ use super::Context;
 use super::preflight::{StartProblem, check_directory, resolve_program};
 use crate::config::{Command, ProcessConfig};
 use crate::model::{ProcessName, RunId, Time};
-use crate::shim::spec::{LaunchSpec, SpoolLimits};
+use crate::shim::LaunchError;
+use crate::shim::spec::{LaunchSpec, SpecError, SpoolLimits};
 use crate::store::NewRun;
 
 /// The shell that `shell = true` runs.
@@ -41,8 +42,7 @@ pub(super) fn launch(
     let run = context.catalogue.begin_run(new_run).map_err(|e| StartProblem::Store(e.to_string()))?;
     match spawn(context, run, &spec) {
         Ok((shim, socket)) => Ok(Launched { run, shim, socket, began }),
-        Err(error) => {
-            let problem = StartProblem::Spawn(error);
+        Err(problem) => {
             // The run exists in the catalogue; leave no trace on disk and say there what became of it.
             let _ = std::fs::remove_dir_all(context.run_dir(run));
             let _ = context.catalogue.run_not_spawned(run, Time::now(), &problem.to_string());
@@ -51,16 +51,19 @@ pub(super) fn launch(
     }
 }
 
-fn spawn(context: &Context, run: RunId, spec: &LaunchSpec) -> Result<(Child, UnixStream), String> {
+fn spawn(context: &Context, run: RunId, spec: &LaunchSpec) -> Result<(Child, UnixStream), StartProblem> {
     let dir = context.run_dir(run);
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(&dir)
-        .map_err(|error| format!("{}: {error}", dir.display()))?;
+        .map_err(|error| StartProblem::Store(format!("{}: {error}", dir.display())))?;
     let socket = context.shim_socket(run);
-    let launched = crate::shim::launch(&context.shim.program, &dir, &socket, spec)
-        .map_err(|error| format!("{}: {error}", context.shim.program.display()))?;
+    let launched =
+        crate::shim::launch(&context.shim.program, &dir, &socket, spec).map_err(|error| match error {
+            LaunchError::Spec(SpecError::Io { .. }) => StartProblem::Store(error.to_string()),
+            _ => StartProblem::Spawn(error.to_string()),
+        })?;
     Ok((launched.shim, launched.control))
 }
 

@@ -6,14 +6,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{ActiveRun, Driver, End, Life, Phase};
-use crate::model::{Exit, Time};
-use crate::supervisor::RunEvent;
+use super::{ActiveRun, Driver, End, Life, Phase, RECORD_AGAIN};
+use crate::model::{Exit, RunId, Time};
+use crate::store::CatalogueError;
 use crate::supervisor::adopt::{Ending, ending, kill_orphan};
 use crate::supervisor::handle::{SendError, Started, Stopped};
 use crate::supervisor::policy::Decision;
 use crate::supervisor::preflight::StartProblem;
 use crate::supervisor::snapshot::State;
+use crate::supervisor::{Context, RunEvent};
 
 impl Driver {
     pub(super) async fn shim_vanished(&mut self) {
@@ -122,27 +123,56 @@ impl Driver {
     }
 
     /// Writes down how a run ended, before anybody is told, and lets the pipeline know that its spool is complete.
+    ///
+    /// With that the run's directory goes, from which the next daemon would learn how the run ended. So where the
+    /// catalogue cannot be written (a full disk), the pipeline is told later, once it could be.
     pub(super) async fn close_run(&self, active: &mut ActiveRun, end: End) {
-        let (context, run, mut shim) = (Arc::clone(&self.context), active.run, active.shim.take());
-        if let (End::NotSpawned(_), Some(shim)) = (&end, &mut shim) {
+        let (context, run) = (Arc::clone(&self.context), active.run);
+        if let (End::NotSpawned(_), Some(shim)) = (&end, &mut active.shim) {
             // One that is only slow must not start a child that nobody knows of.
             let _ = shim.kill();
         }
-        let recorded = tokio::task::spawn_blocking(move || {
-            let _ = std::fs::remove_file(context.shim_socket(run));
-            let now = Time::now();
-            match end {
-                End::Exited { exit, note } => context.catalogue.end_run(run, now, exit, note.as_deref()),
-                End::NotSpawned(why) => context.catalogue.run_not_spawned(run, now, &why),
+        let (end, ended_at) = (Arc::new(end), Time::now());
+        match record(&context, run, ended_at, &end).await {
+            Ok(()) => drop(context.events.send(RunEvent::Ended(run))),
+            Err(error) => {
+                warn!(%run, %error, "cannot record the end of a run");
+                tokio::spawn(async move {
+                    while record(&context, run, ended_at, &end).await.is_err() {
+                        tokio::time::sleep(RECORD_AGAIN).await;
+                    }
+                    let _ = context.events.send(RunEvent::Ended(run));
+                });
             }
-        });
-        if let Ok(Err(error)) = recorded.await {
-            warn!(%run, %error, "cannot record the end of a run");
         }
-        let _ = self.context.events.send(RunEvent::Ended(run));
-        if let Some(mut shim) = shim {
+        if let Some(mut shim) = active.shim.take() {
             // It ends right after its last report.
             tokio::task::spawn_blocking(move || shim.wait());
         }
+    }
+}
+
+/// Writes down how a run ended; an error is one that may pass.
+async fn record(
+    context: &Arc<Context>,
+    run: RunId,
+    ended_at: Time,
+    end: &Arc<End>,
+) -> Result<(), CatalogueError> {
+    let (context, end) = (Arc::clone(context), Arc::clone(end));
+    let recorded = tokio::task::spawn_blocking(move || {
+        let _ = std::fs::remove_file(context.shim_socket(run));
+        match &*end {
+            End::Exited { exit, note } => context.catalogue.end_run(run, ended_at, *exit, note.as_deref()),
+            End::NotSpawned(why) => context.catalogue.run_not_spawned(run, ended_at, why),
+        }
+    });
+    match recorded.await {
+        Ok(Err(error @ CatalogueError::Use { .. })) => Err(error),
+        Ok(Err(error)) => {
+            warn!(%run, %error, "the end of a run is recorded nowhere");
+            Ok(())
+        }
+        Ok(Ok(())) | Err(_) => Ok(()),
     }
 }

@@ -29,6 +29,8 @@ use crate::supervisor::{Context, launch};
 const SPAWN_WAIT: Duration = Duration::from_secs(10);
 /// Time between SIGKILL to the tree and giving up on hearing that it is gone.
 const KILL_WAIT: Duration = Duration::from_secs(10);
+/// Pause before what could not be recorded is recorded again.
+const RECORD_AGAIN: Duration = Duration::from_secs(1);
 /// A wait that is never over.
 const FOREVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
@@ -44,6 +46,8 @@ enum Event {
     Report(RunId, Upward),
     Readiness(RunId, Readiness),
     Deadline,
+    /// A wish that could not be recorded is to be recorded again.
+    WishDue,
 }
 
 struct Driver {
@@ -55,6 +59,8 @@ struct Driver {
     snapshots: watch::Sender<Snapshot>,
     history: History,
     life: Life,
+    /// What the user wants, when the catalogue could not be written (a full disk), and when to try again.
+    unrecorded: Option<(Wanted, Instant)>,
 }
 
 /// Whether there is a run.
@@ -112,8 +118,8 @@ impl Driver {
         let (inner, events) = mpsc::unbounded_channel();
         let (snapshots, snapshots_rx) = watch::channel(Snapshot::new(name.clone()));
         let handle = Handle { commands, snapshots: snapshots_rx, config: Arc::clone(&config) };
-        let mut driver =
-            Self { name, config, context, inner, snapshots, history: History::default(), life: Life::Down };
+        let (history, life) = (History::default(), Life::Down);
+        let mut driver = Self { name, config, context, inner, snapshots, history, life, unrecorded: None };
         match past {
             Past::Nothing => {}
             Past::Open(open) => driver.adopt(open),
@@ -130,6 +136,7 @@ impl Driver {
     ) {
         loop {
             let deadline = self.deadline();
+            let wish_due = self.unrecorded.as_ref().map(|(_, due)| *due);
             let event = tokio::select! {
                 request = requests.recv() => match request {
                     Some(command) => Event::Command(command),
@@ -137,6 +144,7 @@ impl Driver {
                 },
                 Some(event) = events.recv() => event,
                 () = sleep_until(deadline) => Event::Deadline,
+                () = sleep_until(wish_due.unwrap_or(deadline)), if wish_due.is_some() => Event::WishDue,
             };
             self.handle(event).await;
         }
@@ -167,6 +175,11 @@ impl Driver {
             Event::Report(run, upward) => self.report(run, upward).await,
             Event::Readiness(run, readiness) => self.readiness(run, readiness),
             Event::Deadline => self.deadline_passed().await,
+            Event::WishDue => {
+                if let Some((wanted, _)) = self.unrecorded.clone() {
+                    self.record_wish(wanted).await;
+                }
+            }
         }
     }
 
@@ -381,13 +394,27 @@ impl Driver {
     }
 
     /// Writes down whether the user wants this process up, for daemons to come.
-    async fn want(&self, up: bool) {
-        let (context, process) = (Arc::clone(&self.context), self.name.clone());
-        let wanted = Wanted { process, up, restarts: 0, updated_at: Time::now() };
-        let recorded = tokio::task::spawn_blocking(move || context.catalogue.set_wanted(&wanted)).await;
-        if let Ok(Err(error)) = recorded {
-            warn!(process = %self.name, %error, "cannot record what is wanted");
-        }
+    async fn want(&mut self, up: bool) {
+        let process = self.name.clone();
+        self.record_wish(Wanted { process, up, restarts: 0, updated_at: Time::now() }).await;
+    }
+
+    /// Writes down a wish in place of all before it, now or as soon as the catalogue can be written.
+    async fn record_wish(&mut self, wanted: Wanted) {
+        let (context, wish) = (Arc::clone(&self.context), wanted.clone());
+        let recorded = tokio::task::spawn_blocking(move || context.catalogue.set_wanted(&wish)).await;
+        self.unrecorded = match recorded {
+            Ok(Err(error)) => {
+                if self.unrecorded.is_none() {
+                    warn!(process = %self.name, %error, "cannot record what is wanted");
+                }
+                Some((wanted, Instant::now() + RECORD_AGAIN))
+            }
+            _ => {
+                debug!(process = %self.name, up = wanted.up, "recorded what is wanted");
+                None
+            }
+        };
     }
 
     fn publish(&self, change: impl FnOnce(&mut Snapshot)) {
