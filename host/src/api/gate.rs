@@ -3,13 +3,14 @@
 //! No rules exist yet, so it lets everything through; what it already does is to write every act that changes
 //! something into the audit log, refused ones too.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::error;
 
 use super::types::{ApiError, Caller, ErrorKind};
 use crate::model::Time;
-use crate::store::{AuditEntry, Catalogue};
+use crate::store::{AuditEntry, Catalogue, CatalogueError};
 
 /// Something a caller wants to change.
 #[derive(Debug, Clone)]
@@ -20,15 +21,28 @@ pub(super) struct Act {
     pub(super) detail: String,
 }
 
+/// Entries that may wait for a catalogue that cannot be written; the oldest is lost beyond it, and that is logged.
+const UNWRITTEN: usize = 1000;
+
 /// Admits acts and writes them down.
 #[derive(Clone)]
 pub(super) struct Gate {
     catalogue: Arc<Catalogue>,
+    /// What is to be written, in order: more than one only while the disk is full.
+    unwritten: Arc<Mutex<VecDeque<Entry>>>,
+}
+
+/// An audit entry that owns its texts.
+struct Entry {
+    time: Time,
+    caller: Caller,
+    act: Act,
+    outcome: String,
 }
 
 impl Gate {
     pub(super) fn new(catalogue: Arc<Catalogue>) -> Self {
-        Self { catalogue }
+        Self { catalogue, unwritten: Arc::default() }
     }
 
     /// Runs `act` if the caller may, and writes the outcome into the audit log. What has begun goes on, and is
@@ -53,21 +67,33 @@ impl Gate {
     }
 
     async fn write(&self, caller: Caller, act: Act, outcome: String) {
-        let catalogue = Arc::clone(&self.catalogue);
-        let written = tokio::task::spawn_blocking(move || {
-            catalogue.append_audit(AuditEntry {
-                time: Time::now(),
-                caller: &caller.client,
-                surface: caller.surface.as_str(),
-                verb: act.verb,
-                target: &act.target,
-                detail: &act.detail,
-                outcome: &outcome,
-            })
-        })
-        .await;
+        let gate = self.clone();
+        let entry = Entry { time: Time::now(), caller, act, outcome };
+        let written = tokio::task::spawn_blocking(move || gate.write_in_order(entry)).await;
         if let Ok(Err(error)) = written {
-            error!(%error, "cannot write the audit log");
+            error!(%error, "the audit log cannot be written; its entries wait");
         }
+    }
+
+    fn write_in_order(&self, entry: Entry) -> Result<(), CatalogueError> {
+        let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+        unwritten.push_back(entry);
+        if unwritten.len() > UNWRITTEN {
+            unwritten.pop_front();
+            error!("an audit entry is lost: too many wait");
+        }
+        while let Some(entry) = unwritten.front() {
+            self.catalogue.append_audit(AuditEntry {
+                time: entry.time,
+                caller: &entry.caller.client,
+                surface: entry.caller.surface.as_str(),
+                verb: entry.act.verb,
+                target: &entry.act.target,
+                detail: &entry.act.detail,
+                outcome: &entry.outcome,
+            })?;
+            unwritten.pop_front();
+        }
+        Ok(())
     }
 }

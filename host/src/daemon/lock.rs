@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -18,13 +18,17 @@ pub struct ProjectLock {
 pub enum LockError {
     #[error("another daemon looks after this project already (pid {pid})")]
     Held { pid: String },
-    #[error("{0}")]
-    Io(#[from] io::Error),
+    #[error("cannot lock {}: {error}", path.display())]
+    Io { path: PathBuf, error: io::Error },
 }
 
 impl ProjectLock {
     /// Takes the lock at `path`, or says who has it.
     pub fn take(path: &Path) -> Result<Self, LockError> {
+        Self::try_take(path).map_err(|error| LockError::Io { path: path.to_owned(), error })?
+    }
+
+    fn try_take(path: &Path) -> io::Result<Result<Self, LockError>> {
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -32,14 +36,14 @@ impl ProjectLock {
                 file.set_len(0)?;
                 file.rewind()?;
                 write!(file, "{}", std::process::id())?;
-                Ok(Self { _file: file })
+                Ok(Ok(Self { _file: file }))
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let mut pid = String::new();
                 file.take(20).read_to_string(&mut pid)?;
-                Err(LockError::Held { pid })
+                Ok(Err(LockError::Held { pid }))
             }
-            Err(error) => Err(LockError::Io(error.into())),
+            Err(error) => Err(error.into()),
         }
     }
 }

@@ -155,13 +155,11 @@ impl Intake {
                     self.pending.stamp(stream, time);
                 }
                 ChunkKind::Gap(count) => {
-                    for (splitter, stream) in
-                        [(&mut self.stdout, Stream::Stdout), (&mut self.stderr, Stream::Stderr)]
-                    {
-                        splitter.finish(&mut self.pending.lines);
-                        self.pending.stamp(stream, time);
-                    }
-                    self.pending.push_gap(count, chunk.start, time);
+                    let place = chunk.start;
+                    // The ends of unfinished lines are in the gap.
+                    self.take_unfinished(Unfinished::Finish, chain);
+                    unclassified.first = self.pending.levels.len();
+                    self.pending.push_gap(count, place, time);
                 }
             }
         };

@@ -22,6 +22,7 @@ mod worker;
 
 pub mod lines;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -70,8 +71,8 @@ pub(crate) struct Shared {
     pub(crate) registry: OnceLock<Registry>,
     pub(crate) facts: Facts,
     pub(crate) on_fact: OnFact,
-    /// What is wrong with the intake, in words.
-    pub(crate) warning: Mutex<Option<String>>,
+    /// What keeps each worker from taking in output, in words.
+    pub(crate) warnings: Mutex<BTreeMap<usize, String>>,
 }
 
 impl Pipeline {
@@ -90,7 +91,7 @@ impl Pipeline {
             registry: OnceLock::new(),
             facts: Facts::default(),
             on_fact,
-            warning: Mutex::default(),
+            warnings: Mutex::default(),
         });
         let workers: std::io::Result<Vec<_>> = (0..threads.max(1))
             .map(|index| worker::spawn(index, Arc::clone(&shared)).map(Mutex::new))
@@ -136,7 +137,7 @@ impl Pipeline {
 
     /// Returns what is wrong with the intake, if anything is.
     pub fn warning(&self) -> Option<String> {
-        self.shared.warning.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.warnings.lock().unwrap_or_else(PoisonError::into_inner).values().next().cloned()
     }
 
     fn send(&self, run: RunId, job: Job) {

@@ -22,12 +22,13 @@ pub(super) fn spawn(index: usize, shared: Arc<Shared>) -> std::io::Result<Sender
     let (sender, jobs) = channel();
     std::thread::Builder::new().name(format!("pipeline-{index}")).spawn(move || {
         let chain = Chain::new(shared.registry.wait());
-        Worker { shared, chain, runs: HashMap::new(), turns: VecDeque::new() }.work(&jobs);
+        Worker { index, shared, chain, runs: HashMap::new(), turns: VecDeque::new() }.work(&jobs);
     })?;
     Ok(sender)
 }
 
 struct Worker {
+    index: usize,
     shared: Arc<Shared>,
     chain: Chain,
     runs: HashMap<RunId, Slot>,
@@ -168,12 +169,14 @@ impl Worker {
     }
 
     fn warn(&self, problem: Option<String>) {
-        let mut warning = self.shared.warning.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if *warning != problem {
-            if let Some(problem) = &problem {
+        let mut warnings = self.shared.warnings.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match problem {
+            Some(problem) if warnings.get(&self.index) != Some(&problem) => {
                 warn!(problem, "output is not taken in for now; it waits in the spools");
+                warnings.insert(self.index, problem);
             }
-            *warning = problem;
+            Some(_) => {}
+            None => drop(warnings.remove(&self.index)),
         }
     }
 }

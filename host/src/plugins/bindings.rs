@@ -6,8 +6,8 @@ wasmtime::component::bindgen!({
     ownership: Borrowing { duplicate_if_necessary: true },
 });
 
-use super::limits::GuestState;
 use self::ostler::plugin::{log, types};
+use super::limits::GuestState;
 
 impl types::Host for GuestState {}
 

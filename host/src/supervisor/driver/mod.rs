@@ -307,8 +307,11 @@ impl Driver {
                 self.stdin_taken(accepted as usize, open)
             }
             Upward::Report(Report::Done { leftovers, lost_bytes, lost_lines, .. }) => {
-                let left =
-                    (leftovers > 0).then(|| format!("{leftovers} processes it had left behind were stopped"));
+                let left = match leftovers {
+                    0 => None,
+                    1 => Some("a process it had left behind was stopped".to_owned()),
+                    many => Some(format!("{many} processes it had left behind were stopped")),
+                };
                 let lost = (lost_bytes > 0).then(|| {
                     format!(
                         "its last {lost_lines} lines ({lost_bytes} bytes) were lost for want of disk space"
