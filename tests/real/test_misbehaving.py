@@ -58,6 +58,7 @@ def test_one_that_forks_and_exits_leaves_nothing_behind_a_stop(project: ostler.P
     project.configure(forker=ostler.child("forker.py", pidfile, stop=SHORT_GRACE))
     project.run("up", "-d")
     system.eventually(pidfile.exists, "the child of the child runs")
+    system.eventually(lambda: project.ps()["forker"]["pid"] is None, "the child itself has ended")
     project.run("stop", "forker")
     assert not system.is_alive(int(pidfile.read_text()))
     entry = project.ps()["forker"]
