@@ -15,6 +15,7 @@ mod wait;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -27,7 +28,7 @@ use crate::model::ProcessName;
 use crate::pipeline::Pipeline;
 use crate::plugins::PluginStatus;
 use crate::store::{Catalogue, Store};
-use crate::supervisor::{Handle, disk_trouble};
+use crate::supervisor::{Handle, Snapshot, State, disk_trouble};
 use gate::Gate;
 
 /// What the verbs work on; made by the daemon's wiring.
@@ -107,6 +108,16 @@ impl Api {
             let file = file.display();
             format!("{file} has changed since the daemon read it; `ostler down` and `ostler up` take the change up")
         })
+    }
+
+    /// Returns once every adopted run's shim has said how the run is, or after `limit`.
+    pub async fn adopted(&self, limit: Duration) {
+        let deadline = tokio::time::Instant::now() + limit;
+        for handle in self.parts.handles.values() {
+            let mut snapshots = handle.snapshots();
+            let told = |snapshot: &Snapshot| snapshot.pid.is_some() || snapshot.state != State::Starting;
+            let _ = tokio::time::timeout_at(deadline, snapshots.wait_for(told)).await;
+        }
     }
 
     fn handles_in_order(&self) -> impl DoubleEndedIterator<Item = &Handle> {

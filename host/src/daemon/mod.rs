@@ -11,6 +11,7 @@ mod paths;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -28,6 +29,10 @@ use crate::supervisor::{Context, Handle, OpenRun, Past, RunEvent, ShimProgram, S
 
 /// Threads that take in output; the second keeps a quiet process readable beside a flooding one.
 const PIPELINE_THREADS: usize = 2;
+
+/// Time for the shims of adopted runs to tell their story, so that the first answer is not older than it; they take
+/// milliseconds.
+const ADOPTION_WAIT: Duration = Duration::from_secs(2);
 
 /// Why a daemon does not start. Nothing has been started then.
 #[derive(Debug, thiserror::Error)]
@@ -59,9 +64,10 @@ pub struct Daemon {
 impl Daemon {
     /// Takes the project's lock, reads its configuration, opens its state, and adopts what still runs.
     pub async fn start(paths: Paths) -> Result<Self, DaemonError> {
-        tokio::task::spawn_blocking(move || Self::start_blocking(&paths))
-            .await
-            .map_err(|error| DaemonError::Thread(std::io::Error::other(error)))?
+        let started = tokio::task::spawn_blocking(move || Self::start_blocking(&paths)).await;
+        let daemon = started.map_err(|error| DaemonError::Thread(std::io::Error::other(error)))??;
+        daemon.api.adopted(ADOPTION_WAIT).await;
+        Ok(daemon)
     }
 
     /// Returns the verbs.
