@@ -28,6 +28,7 @@ pub struct Args {
 const CONFIG: &str = "\
 [process.shop]
 command = [PROGRAM, \"demo\", \"--shop\"]
+env = { RUST_BACKTRACE = \"0\" }
 restart = \"never\"
 ";
 
