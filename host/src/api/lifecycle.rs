@@ -20,7 +20,7 @@ use crate::supervisor::{Handle, Snapshot, StartError, State};
 impl Api {
     /// Starts a process; one that runs is left as it is.
     pub async fn start(&self, caller: &Caller, name: &str) -> Result<StartReply, ApiError> {
-        let (api, handle) = (self.clone(), self.handle(name)?.clone());
+        let (api, handle) = (self.clone(), self.handle(name)?);
         let act = Act { verb: "start", target: name.to_owned(), detail: String::new() };
         let reason = caller.surface.as_str();
         let starting = async move { api.started(&handle, handle.start(reason).await).await };
@@ -29,7 +29,7 @@ impl Api {
 
     /// Stops a process if it runs, and starts it.
     pub async fn restart(&self, caller: &Caller, name: &str) -> Result<StartReply, ApiError> {
-        let (api, handle) = (self.clone(), self.handle(name)?.clone());
+        let (api, handle) = (self.clone(), self.handle(name)?);
         let act = Act { verb: "restart", target: name.to_owned(), detail: String::new() };
         let reason = caller.surface.as_str();
         let restarting = async move { api.started(&handle, handle.restart(reason).await).await };
@@ -38,7 +38,7 @@ impl Api {
 
     /// Stops a process with its whole tree; one that does not run is left as it is.
     pub async fn stop(&self, caller: &Caller, name: &str) -> Result<StopReply, ApiError> {
-        let handle = self.handle(name)?.clone();
+        let handle = self.handle(name)?;
         let act = Act { verb: "stop", target: name.to_owned(), detail: String::new() };
         let stopping = async move {
             let stopped = handle.stop().await;
@@ -50,12 +50,12 @@ impl Api {
 
     /// Starts the named processes, or all that start by themselves, dependencies first.
     pub async fn up(&self, caller: &Caller, names: &[String]) -> Result<UpReply, ApiError> {
-        let project = &self.parts.project;
+        let project = self.parts.fleet.project();
         let wanted: Vec<ProcessName> = if names.is_empty() {
             let autostart = |name: &&ProcessName| project.processes.get(name).is_some_and(|p| p.autostart);
             project.order.iter().filter(autostart).cloned().collect()
         } else {
-            names.iter().map(|name| self.handle(name).map(Handle::name)).collect::<Result<_, _>>()?
+            names.iter().map(|name| self.handle(name).map(|handle| handle.name())).collect::<Result<_, _>>()?
         };
         let act = Act { verb: "up", target: join_or_all(names), detail: String::new() };
         let (api, reason) = (self.clone(), caller.surface.as_str());
@@ -68,7 +68,7 @@ impl Api {
         let (api, reason) = (self.clone(), caller.surface.as_str());
         let restarting = async move {
             let busy = |handle: &&Handle| !handle.snapshot().state.is_final();
-            let running: Vec<ProcessName> = api.handles_in_order().filter(busy).map(Handle::name).collect();
+            let running: Vec<ProcessName> = api.parts.fleet.in_order().iter().filter(busy).map(Handle::name).collect();
             api.stop_in_order(&running).await;
             Ok(api.up_in_order(reason, &running).await)
         };
@@ -81,7 +81,7 @@ impl Api {
         let act = Act { verb: "down", target: "*".to_owned(), detail: detail.to_owned() };
         let api = self.clone();
         let stopping = async move {
-            let all: Vec<ProcessName> = api.handles_in_order().map(Handle::name).collect();
+            let all: Vec<ProcessName> = api.parts.fleet.in_order().iter().map(Handle::name).collect();
             let stopped = api.stop_in_order(&all).await;
             Ok(DownReply { stopped, failed: Vec::new() })
         };
@@ -94,7 +94,7 @@ impl Api {
 
     /// Writes to a process's standard input.
     pub async fn send(&self, caller: &Caller, request: SendRequest) -> Result<SendReply, ApiError> {
-        let handle = self.handle(&request.name)?.clone();
+        let handle = self.handle(&request.name)?;
         if request.text.len() > bounds::STDIN_PENDING_BYTES {
             let (given, most) = (request.text.len(), bounds::STDIN_PENDING_BYTES);
             let message = format!("the text has {given} bytes; at most {most} can be sent at once");
@@ -148,7 +148,7 @@ impl Api {
 
     /// Starts `wanted` and what they depend on; those that do not wait for each other start together.
     async fn up_in_order(&self, reason: &'static str, wanted: &[ProcessName]) -> UpReply {
-        let order = self.parts.project.with_dependencies(wanted);
+        let order = self.parts.fleet.project().with_dependencies(wanted);
         // One channel per process carries whether it was started, to those that wait for it.
         let (senders, receivers): (BTreeMap<_, _>, BTreeMap<_, _>) = order
             .iter()
@@ -159,13 +159,13 @@ impl Api {
             .unzip();
         let mut tasks = JoinSet::new();
         for (name, sender) in senders {
-            let Some(handle) = self.parts.handles.get(&name).cloned() else { continue };
+            let Some(handle) = self.parts.fleet.get(&name) else { continue };
             let dependencies: Vec<(DependsOn, Handle, watch::Receiver<Option<bool>>)> = handle
                 .config()
                 .depends_on
                 .iter()
                 .filter_map(|dependency| {
-                    let handle = self.parts.handles.get(&dependency.process)?.clone();
+                    let handle = self.parts.fleet.get(&dependency.process)?;
                     Some((dependency.clone(), handle, receivers.get(&dependency.process)?.clone()))
                 })
                 .collect();
@@ -180,7 +180,7 @@ impl Api {
         let mut reply =
             UpReply { started: Vec::new(), failed: Vec::new(), warning: self.config_warning().await };
         for name in order {
-            let Some(handle) = self.parts.handles.get(&name) else { continue };
+            let Some(handle) = self.parts.fleet.get(&name) else { continue };
             match results.remove(&name) {
                 Some(Err(reason)) => reply.failed.push(Failure { name, reason }),
                 _ => reply.started.push(view::of(handle.snapshot()).await),
@@ -191,7 +191,7 @@ impl Api {
 
     /// Stops `names`, dependents before what they depend on; independent ones together.
     async fn stop_in_order(&self, names: &[ProcessName]) -> Vec<ProcessView> {
-        let project = &self.parts.project;
+        let project = self.parts.fleet.project();
         let mut left: BTreeSet<ProcessName> = names.iter().cloned().collect();
         let mut stopped = Vec::new();
         while !left.is_empty() {
@@ -206,8 +206,7 @@ impl Api {
                 round = left.iter().cloned().collect();
             }
             let mut tasks = JoinSet::new();
-            for handle in round.iter().filter_map(|name| self.parts.handles.get(name)) {
-                let handle = handle.clone();
+            for handle in round.iter().filter_map(|name| self.parts.fleet.get(name)) {
                 let pipeline = self.parts.pipeline.clone();
                 tasks.spawn(async move {
                     let was_running = handle.stop().await.was_running;

@@ -12,7 +12,6 @@ mod types;
 mod view;
 mod wait;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,18 +22,16 @@ pub use logs::{cursor_at, is_cursor};
 pub use types::*;
 
 use crate::bounds;
-use crate::config::Project;
 use crate::model::ProcessName;
 use crate::pipeline::Pipeline;
 use crate::plugins::PluginStatus;
 use crate::store::{Catalogue, Store};
-use crate::supervisor::{Handle, Snapshot, State, disk_trouble};
+use crate::supervisor::{Fleet, Handle, Snapshot, State, disk_trouble};
 use gate::Gate;
 
 /// What the verbs work on; made by the daemon's wiring.
 pub struct Parts {
-    pub project: Project,
-    pub handles: BTreeMap<ProcessName, Handle>,
+    pub fleet: Arc<Fleet>,
     pub store: Arc<Store>,
     pub catalogue: Arc<Catalogue>,
     pub pipeline: Pipeline,
@@ -63,7 +60,7 @@ impl Api {
 
     /// Returns every process in the order of the configuration.
     pub async fn list(&self, _caller: &Caller) -> Result<Vec<ProcessView>, ApiError> {
-        let snapshots = self.handles_in_order().map(Handle::snapshot).collect();
+        let snapshots = self.parts.fleet.in_order().iter().map(Handle::snapshot).collect();
         Ok(view::of_many(snapshots).await)
     }
 
@@ -84,20 +81,21 @@ impl Api {
         warnings.extend(tokio::task::spawn_blocking(look).await.ok().flatten());
         warnings.extend(self.parts.pipeline.warning());
         warnings.extend(self.config_warning().await);
+        let project = self.parts.fleet.project();
         Ok(StatusReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            project: self.parts.project.name.clone(),
-            dir: self.parts.project.dir.clone(),
+            project: project.name.clone(),
+            dir: project.dir.clone(),
             state_dir: self.parts.state_dir.clone(),
-            config: self.parts.project.file.clone(),
+            config: project.file.clone(),
             warnings,
         })
     }
 
     /// Says so when the configuration file is not what this daemon works with any more.
     async fn config_warning(&self) -> Option<String> {
-        let file = self.parts.project.file.clone()?;
+        let file = self.parts.fleet.project().file.clone()?;
         let known = self.parts.config_text.clone();
         let present = tokio::task::spawn_blocking({
             let file = file.clone();
@@ -113,33 +111,26 @@ impl Api {
     /// Returns once every adopted run's shim has said how the run is, or after `limit`.
     pub async fn adopted(&self, limit: Duration) {
         let deadline = tokio::time::Instant::now() + limit;
-        for handle in self.parts.handles.values() {
+        for handle in self.parts.fleet.in_order() {
             let mut snapshots = handle.snapshots();
             let told = |snapshot: &Snapshot| snapshot.pid.is_some() || snapshot.state != State::Starting;
             let _ = tokio::time::timeout_at(deadline, snapshots.wait_for(told)).await;
         }
     }
 
-    fn handles_in_order(&self) -> impl DoubleEndedIterator<Item = &Handle> {
-        let Parts { project, handles, .. } = &*self.parts;
-        let configured = project.order.iter().filter_map(|name| handles.get(name));
-        // What runs though the configuration has lost it still shows, behind the rest.
-        let orphans = handles.iter().filter(|(name, _)| !project.processes.contains_key(name));
-        configured.chain(orphans.map(|(_, handle)| handle))
-    }
-
     /// Returns the handle of a process, or an error that names those there are.
-    fn handle(&self, name: &str) -> Result<&Handle, ApiError> {
-        let found = ProcessName::new(name).ok().and_then(|name| self.parts.handles.get(&name));
+    fn handle(&self, name: &str) -> Result<Handle, ApiError> {
+        let found = ProcessName::new(name).ok().and_then(|name| self.parts.fleet.get(&name));
         found.ok_or_else(|| self.no_such_process(name))
     }
 
     fn no_such_process(&self, name: &str) -> ApiError {
-        let names: Vec<String> = self.handles_in_order().map(|handle| handle.name().to_string()).collect();
+        let names: Vec<String> =
+            self.parts.fleet.in_order().iter().map(|handle| handle.name().to_string()).collect();
         let shown: String = name.chars().filter(|c| !c.is_control()).take(80).collect();
         let error = ApiError::new(ErrorKind::NotFound, format!("there is no process `{shown}`"));
         if names.is_empty() {
-            return match &self.parts.project.file {
+            return match &self.parts.fleet.project().file {
                 Some(file) => {
                     error.hint(format!("{} defines no process; add a [process.NAME]", file.display()))
                 }

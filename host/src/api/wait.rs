@@ -22,7 +22,7 @@ type Ended = (WaitOutcome, String, Option<Line>);
 impl Api {
     /// Waits until something is so, until it cannot become so any more, or until time is over.
     pub async fn wait(&self, _caller: &Caller, request: WaitRequest) -> Result<WaitReply, ApiError> {
-        let handle = self.handle(&request.name)?.clone();
+        let handle = self.handle(&request.name)?;
         let timeout = Duration::from_millis(request.timeout_ms).min(bounds::MCP_WAIT);
         let deadline = Instant::now() + timeout;
         let (outcome, reason, line) = match &request.until {

@@ -19,10 +19,11 @@ use super::patterns::text_regex;
 use super::recover::Recovered;
 use super::source::{Source, shown};
 use super::suggest;
-use super::types::{
-    Endpoint, EnvFile, EnvVars, HttpUrl, PluginConfig, ProcessConfig, Project, Ready, ReadyCheck,
-    RestartPolicy, RestartWhen, StopPolicy,
+use super::endpoint::{Endpoint, HttpUrl, PortText};
+use super::process::{
+    Check, EnvFile, EnvVars, HttpCheck, ProcessConfig, Ready, RestartPolicy, RestartWhen, StopPolicy,
 };
+use super::types::{PluginConfig, Project};
 use super::units::{self, UnitError};
 use crate::model::{ProcessName, signal_number};
 
@@ -248,6 +249,7 @@ impl Checker<'_, '_> {
             backoff_longest,
             max: table.max.unwrap_or(default.max),
             window: window.unwrap_or(default.window),
+            jitter_percent: default.jitter_percent,
         }
     }
 
@@ -263,30 +265,29 @@ impl Checker<'_, '_> {
             self.report(span, message, Some("keep the one that comes last when it starts"));
         }
         let log =
-            table.log.and_then(|text| text_regex(self.source, text, self.problems)).map(ReadyCheck::Log);
-        let tcp = table.tcp.and_then(|value| self.tcp(value)).map(ReadyCheck::Tcp);
-        let http = table.http.and_then(|text| self.http(&text)).map(ReadyCheck::Http);
+            table.log.and_then(|text| text_regex(self.source, text, self.problems)).map(Check::Log);
+        let tcp = table.tcp.and_then(|value| self.tcp(value)).map(Check::Tcp);
+        let http = table.http.and_then(|text| self.http(&text)).map(Check::Http);
         let timeout = table.timeout.and_then(|text| self.duration(&text));
         Ready { check: log.or(tcp).or(http), timeout: timeout.unwrap_or(Ready::default().timeout) }
     }
 
-    fn tcp(&mut self, value: Spanned<TcpValue>) -> Option<Endpoint> {
-        let endpoint = match value.get_ref() {
-            TcpValue::Port(port) => u16::try_from(*port)
-                .ok()
-                .filter(|port| *port != 0)
-                .map(|port| Endpoint { host: "localhost".to_owned(), port }),
-            TcpValue::Address(text) => Endpoint::parse(text),
+    fn tcp(&mut self, value: Spanned<TcpValue>) -> Option<PortText> {
+        let text = match value.get_ref() {
+            TcpValue::Port(port) => PortText::new(format!("localhost:{port}")),
+            TcpValue::Address(text) => PortText::new(text),
         };
+        let endpoint = Endpoint::parse(&text.with_port(Some(1)));
         if endpoint.is_none() {
             let hint = "write a host and a port, such as `\"127.0.0.1:8000\"`, or a port from 1 to 65535";
             self.report(value.span(), "`ready.tcp` is not an address", Some(hint));
         }
-        endpoint
+        endpoint.map(|_| text)
     }
 
-    fn http(&mut self, text: &Spanned<String>) -> Option<HttpUrl> {
-        let url = HttpUrl::parse(text.get_ref());
+    fn http(&mut self, text: &Spanned<String>) -> Option<HttpCheck> {
+        let templated = PortText::new(text.get_ref());
+        let url = HttpUrl::parse(&templated.with_port(Some(1)));
         if url.is_none() && text.get_ref().starts_with("https://") {
             let hint = "ask the server over plain `http://`, or use `tcp`";
             self.report(text.span(), "`https` is not supported by this version", Some(hint));
@@ -294,7 +295,7 @@ impl Checker<'_, '_> {
             let hint = "write it like `\"http://127.0.0.1:8000/health\"`";
             self.report(text.span(), "`ready.http` is not a URL of plain HTTP", Some(hint));
         }
-        url
+        url.map(|_| HttpCheck { url: templated, status: HttpCheck::STATUS, body: None })
     }
 
     fn stop(&mut self, table: StopTable) -> StopPolicy {
@@ -311,7 +312,7 @@ impl Checker<'_, '_> {
             number
         });
         let grace = table.grace.and_then(|text| self.duration(&text));
-        StopPolicy { signal: signal.unwrap_or(default.signal), grace: grace.unwrap_or(default.grace) }
+        StopPolicy { signal: signal.unwrap_or(default.signal), grace: grace.unwrap_or(default.grace), command: None }
     }
 
     fn duration(&mut self, text: &Spanned<String>) -> Option<Duration> {

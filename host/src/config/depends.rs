@@ -10,7 +10,8 @@ use super::error::{ConfigError, Problem};
 use super::file::DependsOnValue;
 use super::source::{Source, shown};
 use super::suggest;
-use super::types::{Condition, DependsOn, Project, RestartWhen};
+use super::process::{Condition, DependsOn, RestartWhen};
+use super::types::Project;
 use crate::model::ProcessName;
 
 /// Most names that a mistyped one is compared with.

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use super::error::{ConfigError, Problem};
 use super::load::read_bounded;
-use super::types::ProcessConfig;
+use super::process::ProcessConfig;
 
 /// Set for every process unless something else sets it: Python holds back its output to a pipe otherwise.
 const PYTHON_UNBUFFERED: (&str, &str) = ("PYTHONUNBUFFERED", "1");
@@ -267,7 +267,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::command::Command;
-    use super::super::types::{EnvFile, EnvVars};
+    use super::super::process::{EnvFile, EnvVars};
     use super::*;
 
     fn parse(text: &str) -> Result<BTreeMap<OsString, OsString>, ConfigError> {

@@ -12,6 +12,8 @@
 //! starts from a file with a problem. A key's meaning and default stand at its field in `file`, from which the JSON
 //! schema is made. Imports only the words of L1 and touches files only in `load` and `envfile`.
 
+mod endpoint;
+mod process;
 mod types;
 
 mod command;
@@ -39,8 +41,11 @@ pub use command::{Command, CommandError};
 pub use error::{ConfigError, Problem};
 pub use load::{FILE_NAME, find, load, load_text, propose};
 pub use schema::{config_schema, patterns_schema};
-pub use types::{
-    Condition, DependsOn, Endpoint, EnvFile, EnvVars, HttpUrl, LogPattern, PluginConfig, ProcessConfig,
-    Project, Ready, ReadyCheck, RestartPolicy, RestartWhen, StopPolicy,
+pub use endpoint::{Endpoint, HttpUrl, PortText};
+pub use process::{
+    Check, Condition, DependsOn, EnvFile, EnvVars, Group, Health, HealthLook, HttpCheck, InheritEnv, Limits,
+    Overlap, PortChoice, ProcessConfig, Ready, Reload, RestartPolicy, RestartWhen, Rlimit, RlimitValue,
+    Schedule, StopPolicy, StopStrategy, Watch, WatchAction,
 };
+pub use types::{LogPattern, PluginConfig, Project};
 pub use units::{UnitError, parse_bytes, parse_duration, parse_duration_range};

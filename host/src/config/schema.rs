@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn the_words_offered_are_those_that_are_read() {
-        use super::super::types::{Condition, RestartWhen};
+        use super::super::process::{Condition, RestartWhen};
         let schema: Value = serde_json::from_str(&config_schema()).unwrap();
         let process = &schema["definitions"]["ProcessTable"]["properties"];
         let words = |words: Vec<&str>| serde_json::json!(words);

@@ -4,14 +4,12 @@
 //! `file`'s business; nothing here reads a file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::Serialize;
 
-use super::command::Command;
-use crate::model::{Level, ProcessName, signal_number};
+use super::process::{Group, ProcessConfig};
+use crate::model::{Level, ProcessName};
 
 /// A project: one directory and the processes in it.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +25,8 @@ pub struct Project {
     pub order: Vec<ProcessName>,
     /// The user's patterns for the default classifier, in the order of their files.
     pub patterns: Vec<LogPattern>,
+    /// Every group that is named anywhere, by its name.
+    pub groups: BTreeMap<String, Group>,
     /// What the file says about plugins, by their names; a plugin that is not here is on and has no configuration.
     pub plugins: BTreeMap<String, PluginConfig>,
 }
@@ -41,6 +41,7 @@ impl Project {
             processes: BTreeMap::new(),
             order: Vec::new(),
             patterns: Vec::new(),
+            groups: BTreeMap::new(),
             plugins: BTreeMap::new(),
         }
     }
@@ -127,228 +128,6 @@ fn name_of_directory(dir: &Path) -> String {
     if trimmed.is_empty() { "project".to_owned() } else { trimmed.to_owned() }
 }
 
-/// One `[process.NAME]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ProcessConfig {
-    pub command: Command,
-    /// Absolute when the project's directory is.
-    pub cwd: PathBuf,
-    pub env: EnvVars,
-    /// Read at each start, later files over earlier ones.
-    pub env_files: Vec<EnvFile>,
-    /// `ostler up` starts it.
-    pub autostart: bool,
-    pub depends_on: Vec<DependsOn>,
-    pub restart: RestartPolicy,
-    pub ready: Ready,
-    pub stop: StopPolicy,
-}
-
-impl ProcessConfig {
-    /// Returns a process with every default, as an agent adds one without `ostler.toml`.
-    pub fn new(command: Command, cwd: PathBuf) -> Self {
-        Self {
-            command,
-            cwd,
-            env: EnvVars::default(),
-            env_files: Vec::new(),
-            autostart: true,
-            depends_on: Vec::new(),
-            restart: RestartPolicy::default(),
-            ready: Ready::default(),
-            stop: StopPolicy::default(),
-        }
-    }
-}
-
-/// Environment variables. `Debug` shows their names only, because their values are where secrets live.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct EnvVars(pub BTreeMap<String, String>);
-
-impl fmt::Debug for EnvVars {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.0.keys().map(|name| (name, format_args!("…")))).finish()
-    }
-}
-
-/// A file of `NAME=value` lines.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EnvFile {
-    pub path: PathBuf,
-    /// Written with a `?` at the end: nothing is wrong when it does not exist.
-    pub optional: bool,
-}
-
-/// A process that has to be somewhere before this one starts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DependsOn {
-    pub process: ProcessName,
-    pub condition: Condition,
-}
-
-/// How far a dependency has to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Condition {
-    /// It has been spawned.
-    Started,
-    /// Its readiness check holds.
-    #[default]
-    Ready,
-    /// It has ended with exit code 0: migrations, builds.
-    ExitedOk,
-}
-
-impl Condition {
-    /// Every condition with the word for it.
-    pub const WORDS: [(&str, Self); 3] =
-        [("started", Self::Started), ("ready", Self::Ready), ("exited-ok", Self::ExitedOk)];
-}
-
-/// When to start a process again after it ended without being asked to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RestartPolicy {
-    pub when: RestartWhen,
-    /// Pause before the first restart; it doubles with each further one.
-    pub backoff_first: Duration,
-    /// Longest pause.
-    pub backoff_longest: Duration,
-    /// Restarts within `window` after which the process is left alone as failed.
-    pub max: u32,
-    pub window: Duration,
-}
-
-impl Default for RestartPolicy {
-    fn default() -> Self {
-        Self {
-            when: RestartWhen::OnFailure,
-            backoff_first: Duration::from_millis(200),
-            backoff_longest: Duration::from_secs(30),
-            max: 5,
-            window: Duration::from_secs(60),
-        }
-    }
-}
-
-/// After which exits to restart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RestartWhen {
-    /// After a signal or an exit code other than 0.
-    OnFailure,
-    /// After every exit.
-    Always,
-    Never,
-}
-
-impl RestartWhen {
-    /// Every policy with the word for it.
-    pub const WORDS: [(&str, Self); 3] =
-        [("on-failure", Self::OnFailure), ("always", Self::Always), ("never", Self::Never)];
-}
-
-/// How to tell that a process serves.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ready {
-    /// Without one, plugins and the fact that it runs decide.
-    pub check: Option<ReadyCheck>,
-    /// How long a start may take until waiting for it is given up.
-    pub timeout: Duration,
-}
-
-impl Default for Ready {
-    fn default() -> Self {
-        Self { check: None, timeout: Duration::from_secs(30) }
-    }
-}
-
-/// One check of readiness.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReadyCheck {
-    /// A line of output matches this regular expression, which is known to compile.
-    Log(String),
-    /// Something accepts connections.
-    Tcp(Endpoint),
-    /// A GET is answered with a status below 400.
-    Http(HttpUrl),
-}
-
-/// A host and a port to connect to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// A name or an address, without brackets; `localhost` stands for both loopback addresses.
-    pub host: String,
-    pub port: u16,
-}
-
-impl Endpoint {
-    /// Reads `127.0.0.1:8000`, `localhost:8000` or `[::1]:8000`.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (host, port) = text.rsplit_once(':')?;
-        let host = match host.strip_prefix('[') {
-            Some(inner) => inner.strip_suffix(']').filter(|inner| inner.contains(':'))?,
-            None => Some(host).filter(|host| !host.contains(':'))?,
-        };
-        let is_host = !host.is_empty()
-            && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%'));
-        let port = Some(port).filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()))?;
-        let port = port.parse().ok().filter(|port| *port != 0)?;
-        is_host.then(|| Self { host: host.to_owned(), port })
-    }
-}
-
-/// As it is written, an IPv6 address in brackets.
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
-
-/// An address of plain HTTP.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpUrl {
-    pub endpoint: Endpoint,
-    /// Path and query, starting with `/`; fit for a request line.
-    pub target: String,
-}
-
-impl HttpUrl {
-    /// Reads `http://127.0.0.1:8000/health`; the port is 80 when there is none.
-    pub fn parse(text: &str) -> Option<Self> {
-        let rest = text.strip_prefix("http://")?;
-        let (authority, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        let target = target.split('#').next().unwrap_or_default();
-        let with_port = Endpoint::parse(authority).or_else(|| Endpoint::parse(&format!("{authority}:80")));
-        let is_target = target.bytes().all(|byte| byte.is_ascii_graphic());
-        let slash = if target.starts_with('/') { "" } else { "/" };
-        is_target.then_some(())?;
-        Some(Self { endpoint: with_port?, target: format!("{slash}{target}") })
-    }
-}
-
-impl fmt::Display for HttpUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.endpoint, self.target)
-    }
-}
-
-/// How to end a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StopPolicy {
-    /// The number of the first signal.
-    pub signal: i32,
-    /// Time between that and SIGKILL.
-    pub grace: Duration,
-}
-
-impl Default for StopPolicy {
-    fn default() -> Self {
-        Self { signal: signal_number("SIGTERM").unwrap_or(15), grace: Duration::from_secs(10) }
-    }
-}
-
 /// One `[[pattern]]` of a file of log patterns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LogPattern {
@@ -373,6 +152,8 @@ pub struct PluginConfig {
 
 #[cfg(test)]
 mod tests {
+    use super::super::command::Command;
+    use super::super::process::{Condition, DependsOn};
     use super::*;
 
     fn name(text: &str) -> ProcessName {
@@ -424,34 +205,5 @@ mod tests {
         assert_eq!(of("/home/u/My Shop é"), "My-Shop--");
         assert_eq!(of("/home/u/.dotfiles"), "dotfiles");
         assert_eq!(of("/"), "project");
-    }
-
-    #[test]
-    fn endpoints_are_read_strictly() {
-        let read = |text| Endpoint::parse(text).map(|endpoint| endpoint.to_string());
-        for good in ["127.0.0.1:8000", "localhost:1", "[::1]:8000", "my-db.local:5432"] {
-            assert_eq!(read(good).as_deref(), Some(good));
-        }
-        for bad in ["localhost", "localhost:", ":80", "::1:80", "h:0", "h:65536", "h:+80", "a b:80", "[h]:80"]
-        {
-            assert_eq!(read(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn urls_are_plain_http_and_fit_a_request_line() {
-        let read = |text| HttpUrl::parse(text).map(|url| url.to_string());
-        assert_eq!(read("http://localhost:8000").as_deref(), Some("http://localhost:8000/"));
-        assert_eq!(read("http://h/a?b=c#d").as_deref(), Some("http://h:80/a?b=c"));
-        assert_eq!(read("http://[::1]:3000/up").as_deref(), Some("http://[::1]:3000/up"));
-        for bad in ["https://h/", "h:80", "http:///x", "http://h/a b", "http://u:p@h/", "http://h/\r\nX: y"] {
-            assert_eq!(read(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn debug_output_hides_the_values_of_variables() {
-        let env = EnvVars([("TOKEN".to_owned(), "hunter2".to_owned())].into());
-        assert_eq!(format!("{env:?}"), r#"{"TOKEN": …}"#);
     }
 }

@@ -20,12 +20,11 @@ pub use lock::{LockError, ProjectLock};
 pub use paths::{Paths, PathsError};
 
 use crate::api::{Api, Parts};
-use crate::config::{Command, ConfigError, ProcessConfig, Project, RestartPolicy, RestartWhen};
-use crate::model::ProcessName;
+use crate::config::{ConfigError, Project};
 use crate::pipeline::{Fact, OnFact, Pipeline, Source};
 use crate::plugins::{self, Origin, PluginEngine, PluginSettings, REGEX_CLASSIFIER_NAME, Registry};
 use crate::store::{Catalogue, CatalogueError, Recovery, Store, StoreError};
-use crate::supervisor::{Context, Handle, OpenRun, Past, RunEvent, ShimProgram, Sign, look_back, supervise};
+use crate::supervisor::{Context, Fleet, RunEvent, ShimProgram, Sign, look_back};
 
 /// Threads that take in output; the second keeps a quiet process readable beside a flooding one.
 const PIPELINE_THREADS: usize = 2;
@@ -113,21 +112,22 @@ impl Daemon {
             shim,
             events,
         });
-        let handles_slot = Arc::new(OnceLock::new());
-        let on_fact = signs_to(Arc::clone(&handles_slot));
+        let fleet_slot = Arc::new(OnceLock::new());
+        let on_fact = signs_to(Arc::clone(&fleet_slot));
         let load = plugin_loader(paths, &project)?;
         let pipeline = Pipeline::start(Arc::clone(&store), PIPELINE_THREADS, load, on_fact)?;
         tokio::spawn(pass_on(events_rx, pipeline.clone()));
 
-        let handles = drivers(&context, &project, look_back(&context)?);
+        let pasts = look_back(&context)?;
+        let fleet = Arc::new(Fleet::new(context, project, pasts));
         let runs_dir = paths.runs_dir();
         store.retain_positions(|run| runs_dir.join(run.to_string()).exists());
-        let _ = handles_slot.set(handles.clone());
+        let _ = fleet_slot.set(Arc::clone(&fleet));
         let (shutdown, shutdown_rx) = watch::channel(false);
-        info!(project = project.name, processes = handles.len(), "daemon runs");
+        let project = fleet.project();
+        info!(project = project.name, processes = project.processes.len(), "daemon runs");
         let api = Api::new(Parts {
-            project,
-            handles,
+            fleet,
             store: Arc::clone(&store),
             catalogue,
             pipeline,
@@ -157,35 +157,6 @@ fn remarks(recovery: &Recovery) -> Option<String> {
     Some(remark)
 }
 
-/// Makes a driver for each process of the configuration, and for what runs though the configuration has lost it.
-fn drivers(
-    context: &Arc<Context>,
-    project: &Project,
-    mut pasts: BTreeMap<ProcessName, Past>,
-) -> BTreeMap<ProcessName, Handle> {
-    let mut handles = BTreeMap::new();
-    for (name, config) in &project.processes {
-        let past = pasts.remove(name).unwrap_or_default();
-        let handle = supervise(Arc::clone(context), name.clone(), Arc::new(config.clone()), past);
-        handles.insert(name.clone(), handle);
-    }
-    for (name, past) in pasts {
-        let Past::Open(open) = past else { continue };
-        warn!(process = %name, "runs, but is not in the configuration any more");
-        let config = orphan_config(&open);
-        let handle = supervise(Arc::clone(context), name.clone(), Arc::new(config), Past::Open(open));
-        handles.insert(name, handle);
-    }
-    handles
-}
-
-fn orphan_config(open: &OpenRun) -> ProcessConfig {
-    let mut config = ProcessConfig::new(Command::Words(open.command.clone()), open.cwd.clone());
-    config.autostart = false;
-    config.restart = RestartPolicy { when: RestartWhen::Never, ..RestartPolicy::default() };
-    config
-}
-
 /// Passes what the supervisor says of runs on to the pipeline.
 async fn pass_on(mut events: mpsc::UnboundedReceiver<RunEvent>, pipeline: Pipeline) {
     while let Some(event) = events.recv().await {
@@ -207,12 +178,12 @@ async fn pass_on(mut events: mpsc::UnboundedReceiver<RunEvent>, pipeline: Pipeli
 }
 
 /// Passes signs of readiness that classifiers see on to the drivers.
-fn signs_to(handles: Arc<OnceLock<BTreeMap<ProcessName, Handle>>>) -> OnFact {
+fn signs_to(fleet: Arc<OnceLock<Arc<Fleet>>>) -> OnFact {
     Arc::new(move |fact: &Fact| {
         if !matches!(fact.kind.as_str(), "ready" | "listening") {
             return;
         }
-        if let Some(handle) = handles.get().and_then(|handles| handles.get(&fact.process)) {
+        if let Some(handle) = fleet.get().and_then(|fleet| fleet.get(&fact.process)) {
             let url = fact.field("url").map(str::to_owned);
             handle.sign(fact.run, Sign { kind: fact.kind.clone(), url });
         }

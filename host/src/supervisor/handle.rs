@@ -67,7 +67,7 @@ pub(super) enum Command {
 pub struct Handle {
     pub(super) commands: mpsc::UnboundedSender<Command>,
     pub(super) snapshots: watch::Receiver<Snapshot>,
-    pub(super) config: Arc<ProcessConfig>,
+    pub(super) config: watch::Receiver<Arc<ProcessConfig>>,
 }
 
 impl Handle {
@@ -77,8 +77,8 @@ impl Handle {
     }
 
     /// Returns the configuration it is started with.
-    pub fn config(&self) -> &ProcessConfig {
-        &self.config
+    pub fn config(&self) -> Arc<ProcessConfig> {
+        Arc::clone(&self.config.borrow())
     }
 
     /// Returns the present state.

@@ -25,6 +25,7 @@
 mod adopt;
 mod disk;
 mod driver;
+mod fleet;
 mod handle;
 mod launch;
 mod link;
@@ -43,6 +44,7 @@ use tokio::sync::mpsc;
 pub use adopt::{LastRun, OpenRun, Past, look_back};
 pub use disk::disk_trouble;
 pub use driver::supervise;
+pub use fleet::Fleet;
 pub use handle::{Handle, SendError, StartError, Started, Stopped};
 pub use link::ShimLink;
 pub use preflight::StartProblem;

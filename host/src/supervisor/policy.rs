@@ -88,6 +88,7 @@ mod tests {
             backoff_longest: Duration::from_secs(30),
             max: 5,
             window: Duration::from_secs(60),
+            jitter_percent: 0,
         }
     }
 

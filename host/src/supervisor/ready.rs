@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::probe::{http_answers, tcp_answers};
 use super::procfs;
-use crate::config::{Endpoint, HttpUrl, Ready, ReadyCheck};
+use crate::config::{Check, Endpoint, HttpUrl, Ready};
 use crate::model::{RunId, Seq};
 use crate::store::{LogQuery, Pattern, Store, Take};
 
@@ -109,7 +109,7 @@ impl Look {
     fn new(subject: &Subject) -> Self {
         let pattern = match &subject.ready.check {
             // The configuration's loader has compiled it once already.
-            Some(ReadyCheck::Log(pattern)) => Pattern::new(pattern).ok(),
+            Some(Check::Log(pattern)) => Pattern::new(pattern).ok(),
             _ => None,
         };
         Self { searched: Seq(0), pattern, sign: None, listening_since: None, answered: None, alien: None }
@@ -123,14 +123,18 @@ impl Look {
             }
         }
         match &subject.ready.check {
-            Some(ReadyCheck::Log(_)) => self.line_was_seen(subject).await,
-            Some(ReadyCheck::Tcp(endpoint)) => {
-                self.belongs(subject, endpoint).await && self.answers(tcp_answers(endpoint).await, endpoint)
+            Some(Check::Log(_)) => self.line_was_seen(subject).await,
+            Some(Check::Tcp(text)) => {
+                let Some(endpoint) = Endpoint::parse(&text.with_port(None)) else { return false };
+                self.belongs(subject, &endpoint).await
+                    && self.answers(tcp_answers(&endpoint).await, &endpoint)
             }
-            Some(ReadyCheck::Http(url)) => {
+            Some(Check::Http(check)) => {
+                let Some(url) = HttpUrl::parse(&check.url.with_port(None)) else { return false };
                 let endpoint = &url.endpoint;
-                self.belongs(subject, endpoint).await && self.answers(http_answers(url).await, endpoint)
+                self.belongs(subject, endpoint).await && self.answers(http_answers(&url).await, endpoint)
             }
+            Some(Check::Exec(_) | Check::Notify) => false,
             None => self.looks_ready(subject).await,
         }
     }
@@ -209,9 +213,13 @@ impl Look {
             return format!("not ready {within}: {alien}");
         }
         match &subject.ready.check {
-            Some(ReadyCheck::Log(pattern)) => format!("no line matched `{pattern}` {within}"),
-            Some(ReadyCheck::Tcp(endpoint)) => format!("nothing accepted connections at {endpoint} {within}"),
-            Some(ReadyCheck::Http(url)) => format!("{url} did not answer with a status below 400 {within}"),
+            Some(Check::Log(pattern)) => format!("no line matched `{pattern}` {within}"),
+            Some(Check::Tcp(endpoint)) => format!("nothing accepted connections at {endpoint} {within}"),
+            Some(Check::Http(check)) => {
+                format!("{} did not answer with a status below 400 {within}", check.url)
+            }
+            Some(Check::Exec(_)) => format!("the check's command did not succeed {within}"),
+            Some(Check::Notify) => format!("it did not say READY=1 {within}"),
             None => format!("no sign of readiness {within}"),
         }
     }

@@ -26,7 +26,7 @@ fn defaults_are_those_documented() {
     let process = process("command = \"x\"");
     assert!(process.autostart);
     assert_eq!(process.ready, Ready { check: None, timeout: Duration::from_secs(30) });
-    assert_eq!(process.stop, StopPolicy { signal: 15, grace: Duration::from_secs(10) });
+    assert_eq!(process.stop, StopPolicy { signal: 15, grace: Duration::from_secs(10), command: None });
     let restart = process.restart;
     assert_eq!(restart.when, RestartWhen::OnFailure);
     assert_eq!(
@@ -68,9 +68,9 @@ fn every_key_of_a_process_is_read() {
     assert_eq!(process.depends_on[0].condition, Condition::ExitedOk);
     assert_eq!(process.restart.when, RestartWhen::Never);
     assert_eq!((process.restart.max, process.restart.window), (2, Duration::from_secs(60)));
-    let Some(ReadyCheck::Http(url)) = &process.ready.check else { panic!("{:?}", process.ready) };
-    assert_eq!(url.to_string(), "http://localhost:8000/up");
-    assert_eq!(process.stop, StopPolicy { signal: 2, grace: Duration::from_secs(2) });
+    let Some(Check::Http(url)) = &process.ready.check else { panic!("{:?}", process.ready) };
+    assert_eq!(url.url.as_str(), "http://localhost:8000/up");
+    assert_eq!(process.stop, StopPolicy { signal: 2, grace: Duration::from_secs(2), command: None });
 }
 
 #[test]
@@ -81,11 +81,11 @@ fn short_forms_mean_their_long_ones() {
         Condition::Ready
     );
     let tcp = |value: &str| process(&format!("command = \"x\"\nready.tcp = {value}")).ready.check;
-    let endpoint = |host: &str| Some(ReadyCheck::Tcp(Endpoint { host: host.into(), port: 8000 }));
-    assert_eq!(tcp("8000"), endpoint("localhost"));
-    assert_eq!(tcp("\"127.0.0.1:8000\""), endpoint("127.0.0.1"));
+    let at = |address: &str| Some(Check::Tcp(PortText::new(address)));
+    assert_eq!(tcp("8000"), at("localhost:8000"));
+    assert_eq!(tcp("\"127.0.0.1:8000\""), at("127.0.0.1:8000"));
     let log = process("command = \"x\"\nready.log = 'ready in \\d+'").ready.check;
-    assert_eq!(log, Some(ReadyCheck::Log(r"ready in \d+".into())));
+    assert_eq!(log, Some(Check::Log(r"ready in \d+".into())));
 }
 
 #[test]

@@ -53,6 +53,8 @@ enum Event {
 struct Driver {
     name: ProcessName,
     config: Arc<ProcessConfig>,
+    /// Shows `config` to the handles.
+    configs: watch::Sender<Arc<ProcessConfig>>,
     context: Arc<Context>,
     /// For what the tasks of a run have to say.
     inner: mpsc::UnboundedSender<Event>,
@@ -117,9 +119,10 @@ impl Driver {
         let (commands, requests) = mpsc::unbounded_channel();
         let (inner, events) = mpsc::unbounded_channel();
         let (snapshots, snapshots_rx) = watch::channel(Snapshot::new(name.clone()));
-        let handle = Handle { commands, snapshots: snapshots_rx, config: Arc::clone(&config) };
+        let (config_tx, config_rx) = watch::channel(Arc::clone(&config));
+        let handle = Handle { commands, snapshots: snapshots_rx, config: config_rx };
         let (history, life) = (History::default(), Life::Down);
-        let mut driver = Self { name, config, context, inner, snapshots, history, life, unrecorded: None };
+        let mut driver = Self { name, config, configs: config_tx, context, inner, snapshots, history, life, unrecorded: None };
         match past {
             Past::Nothing => {}
             Past::Open(open) => driver.adopt(open),
@@ -243,7 +246,7 @@ impl Driver {
     }
 
     fn begin_stop(&mut self) {
-        let stop = self.config.stop;
+        let stop = self.config.stop.clone();
         let Life::Up(active) = &mut self.life else { return };
         if matches!(active.phase, Phase::Stopping { .. }) {
             return;
