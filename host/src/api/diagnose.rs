@@ -22,13 +22,13 @@ impl Api {
         if let (false, Some(run)) = (snapshot.state.is_alive(), snapshot.run) {
             self.drained(run).await;
         }
-        let runs = self.runs(handle).await?;
+        let runs = self.runs(&handle).await?;
         let (errors, tail) = match runs.first().map(|run| run.run) {
             Some(run) => (self.errors(run, ERRORS).await, self.tail(run, TAIL).await),
             None => (Vec::new(), Vec::new()),
         };
         let facts = snapshot.run.map(|run| self.parts.pipeline.facts(run)).unwrap_or_default();
-        let hints = hints(handle, &snapshot, &runs, &errors, &facts).await;
+        let hints = hints(&handle, &snapshot, &runs, &errors, &facts).await;
         let newest = errors.last().max_by_seq(tail.last());
         let cursor = newest.map_or_else(|| self.parts.store.newest(), |line| line.seq);
         let config = handle.config();

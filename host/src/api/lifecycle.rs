@@ -55,7 +55,10 @@ impl Api {
             let autostart = |name: &&ProcessName| project.processes.get(name).is_some_and(|p| p.autostart);
             project.order.iter().filter(autostart).cloned().collect()
         } else {
-            names.iter().map(|name| self.handle(name).map(|handle| handle.name())).collect::<Result<_, _>>()?
+            names
+                .iter()
+                .map(|name| self.handle(name).map(|handle| handle.name()))
+                .collect::<Result<_, _>>()?
         };
         let act = Act { verb: "up", target: join_or_all(names), detail: String::new() };
         let (api, reason) = (self.clone(), caller.surface.as_str());
@@ -68,7 +71,8 @@ impl Api {
         let (api, reason) = (self.clone(), caller.surface.as_str());
         let restarting = async move {
             let busy = |handle: &&Handle| !handle.snapshot().state.is_final();
-            let running: Vec<ProcessName> = api.parts.fleet.in_order().iter().filter(busy).map(Handle::name).collect();
+            let running: Vec<ProcessName> =
+                api.parts.fleet.in_order().iter().filter(busy).map(Handle::name).collect();
             api.stop_in_order(&running).await;
             Ok(api.up_in_order(reason, &running).await)
         };

@@ -10,19 +10,19 @@ use toml::Spanned;
 
 use super::command::{Command, CommandError};
 use super::depends;
+use super::endpoint::{Endpoint, HttpUrl, PortText};
 use super::error::{ConfigError, Problem};
 use super::file::{
     ConfigFile, EnvValue, PluginTable, ProcessTable, ReadyTable, RestartTable, RestartValue, StopTable,
     StringOrList, TcpValue,
 };
 use super::patterns::text_regex;
-use super::recover::Recovered;
-use super::source::{Source, shown};
-use super::suggest;
-use super::endpoint::{Endpoint, HttpUrl, PortText};
 use super::process::{
     Check, EnvFile, EnvVars, HttpCheck, ProcessConfig, Ready, RestartPolicy, RestartWhen, StopPolicy,
 };
+use super::recover::Recovered;
+use super::source::{Source, shown};
+use super::suggest;
 use super::types::{PluginConfig, Project};
 use super::units::{self, UnitError};
 use crate::model::{ProcessName, signal_number};
@@ -264,8 +264,7 @@ impl Checker<'_, '_> {
             let message = format!("`ready` has both `{first}` and `{second}`");
             self.report(span, message, Some("keep the one that comes last when it starts"));
         }
-        let log =
-            table.log.and_then(|text| text_regex(self.source, text, self.problems)).map(Check::Log);
+        let log = table.log.and_then(|text| text_regex(self.source, text, self.problems)).map(Check::Log);
         let tcp = table.tcp.and_then(|value| self.tcp(value)).map(Check::Tcp);
         let http = table.http.and_then(|text| self.http(&text)).map(Check::Http);
         let timeout = table.timeout.and_then(|text| self.duration(&text));
@@ -312,7 +311,11 @@ impl Checker<'_, '_> {
             number
         });
         let grace = table.grace.and_then(|text| self.duration(&text));
-        StopPolicy { signal: signal.unwrap_or(default.signal), grace: grace.unwrap_or(default.grace), command: None }
+        StopPolicy {
+            signal: signal.unwrap_or(default.signal),
+            grace: grace.unwrap_or(default.grace),
+            command: None,
+        }
     }
 
     fn duration(&mut self, text: &Spanned<String>) -> Option<Duration> {

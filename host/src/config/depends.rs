@@ -8,9 +8,9 @@ use toml::Spanned;
 use super::check::unknown_word;
 use super::error::{ConfigError, Problem};
 use super::file::DependsOnValue;
+use super::process::{Condition, DependsOn, RestartWhen};
 use super::source::{Source, shown};
 use super::suggest;
-use super::process::{Condition, DependsOn, RestartWhen};
 use super::types::Project;
 use crate::model::ProcessName;
 

@@ -38,14 +38,14 @@ mod suggest;
 mod tests;
 
 pub use command::{Command, CommandError};
+pub use endpoint::{Endpoint, HttpUrl, PortText};
 pub use error::{ConfigError, Problem};
 pub use load::{FILE_NAME, find, load, load_text, propose};
-pub use schema::{config_schema, patterns_schema};
-pub use endpoint::{Endpoint, HttpUrl, PortText};
 pub use process::{
     Check, Condition, DependsOn, EnvFile, EnvVars, Group, Health, HealthLook, HttpCheck, InheritEnv, Limits,
     Overlap, PortChoice, ProcessConfig, Ready, Reload, RestartPolicy, RestartWhen, Rlimit, RlimitValue,
     Schedule, StopPolicy, StopStrategy, Watch, WatchAction,
 };
+pub use schema::{config_schema, patterns_schema};
 pub use types::{LogPattern, PluginConfig, Project};
 pub use units::{UnitError, parse_bytes, parse_duration, parse_duration_range};

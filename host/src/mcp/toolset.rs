@@ -9,16 +9,22 @@ use super::suggest::closest;
 pub enum Toolset {
     /// Starting, watching and diagnosing processes: what every agent needs.
     Core,
+    /// Looking closer at processes, signals, and what is added or removed while running.
+    Processes,
+    /// Groups of processes.
+    Groups,
 }
 
 impl Toolset {
     /// Every toolset.
-    pub const ALL: [Self; 1] = [Self::Core];
+    pub const ALL: [Self; 3] = [Self::Core, Self::Processes, Self::Groups];
 
     /// Returns the name used in `--toolsets`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Core => "core",
+            Self::Processes => "processes",
+            Self::Groups => "groups",
         }
     }
 }
@@ -110,11 +116,11 @@ mod tests {
     fn an_unknown_name_is_answered_with_those_that_exist() {
         insta::assert_snapshot!(
             Toolsets::parse("core,cor").unwrap_err(),
-            @"there is no toolset `cor` (did you mean `core`?); the toolsets are core, all"
+            @"there is no toolset `cor` (did you mean `core`?); the toolsets are core, processes, groups, all"
         );
         insta::assert_snapshot!(
             Toolsets::parse("plugins").unwrap_err(),
-            @"there is no toolset `plugins`; the toolsets are core, all"
+            @"there is no toolset `plugins`; the toolsets are core, processes, groups, all"
         );
     }
 }

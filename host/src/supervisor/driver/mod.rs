@@ -122,7 +122,17 @@ impl Driver {
         let (config_tx, config_rx) = watch::channel(Arc::clone(&config));
         let handle = Handle { commands, snapshots: snapshots_rx, config: config_rx };
         let (history, life) = (History::default(), Life::Down);
-        let mut driver = Self { name, config, configs: config_tx, context, inner, snapshots, history, life, unrecorded: None };
+        let mut driver = Self {
+            name,
+            config,
+            configs: config_tx,
+            context,
+            inner,
+            snapshots,
+            history,
+            life,
+            unrecorded: None,
+        };
         match past {
             Past::Nothing => {}
             Past::Open(open) => driver.adopt(open),
