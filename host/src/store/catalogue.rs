@@ -13,6 +13,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, TransactionBehavio
 
 use crate::model::{Exit, ProcessName, RunId, Time};
 
+use super::checkpoint::Checkpointer;
 use super::writer::lock;
 
 /// The steps from one format to the next. Never change one that was released: add another.
@@ -100,6 +101,7 @@ fn remedy(error: &rusqlite::Error) -> &'static str {
 pub struct Catalogue {
     path: PathBuf,
     connection: Mutex<Connection>,
+    checkpointer: Checkpointer,
 }
 
 /// A run that is about to be spawned.
@@ -169,7 +171,8 @@ impl Catalogue {
         connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
         migrate(&mut connection, &MIGRATIONS).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), connection: Mutex::new(connection) })
+        let checkpointer = Checkpointer::start(path, &connection).map_err(failed)?;
+        Ok(Self { path: path.to_owned(), connection: Mutex::new(connection), checkpointer })
     }
 
     /// Enters a run and returns its id, which is never used twice.
@@ -298,6 +301,7 @@ impl Catalogue {
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
     ) -> Result<T, CatalogueError> {
         let mut connection: MutexGuard<'_, Connection> = lock(&self.connection);
+        self.checkpointer.count();
         work(&mut connection).map_err(|source| CatalogueError::Use { path: self.path.clone(), source })
     }
 

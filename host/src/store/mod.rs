@@ -53,6 +53,7 @@ mod cursor;
 
 mod audit;
 mod catalogue;
+mod checkpoint;
 
 #[cfg(test)]
 mod tests;
