@@ -71,13 +71,25 @@ impl From<LaunchError> for CliError {
 /// Connects to the daemon; `None` when none answers.
 pub async fn connect(paths: &Paths) -> Result<Option<UnixStream>, LaunchError> {
     let socket = paths.socket();
-    match UnixStream::connect(&socket).await {
-        Ok(stream) => Ok(Some(stream)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-            Ok(None)
+    let deadline = Instant::now() + START_DEADLINE;
+    loop {
+        match UnixStream::connect(&socket).await {
+            Ok(stream) => return Ok(Some(stream)),
+            Err(error) if is_nobody(&error) => return Ok(None),
+            // More connections wait than the daemon has room for.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline => {
+                tokio::time::sleep(RETRY_EVERY).await;
+            }
+            Err(source) => return Err(LaunchError::Connect { socket, source }),
         }
-        Err(source) => Err(LaunchError::Connect { socket, source }),
     }
+}
+
+/// Returns whether a connection failed because there is no daemon, or because it was just dying: what it had not
+/// accepted by then is reset.
+fn is_nobody(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound};
+    matches!(error.kind(), NotFound | ConnectionRefused | ConnectionReset)
 }
 
 /// Returns whether there are runs whose end nobody has written down: while no daemon runs, they may live on.
