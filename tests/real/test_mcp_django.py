@@ -52,6 +52,8 @@ def test_unapplied_migrations_are_a_warning_and_no_obstacle(project: ostler.Proj
     agent.call("start_process", name="web").ok()
     agent.reach("web", "ready")
     assert system.http_get(f"http://127.0.0.1:{port}/")[0] == 200
+    # Its port can make it ready before what it printed is taken in: the first daemon compiles its plugins.
+    agent.reach("web", "log", pattern=re.escape(apps.UNAPPLIED))
     warnings = ostler.log_lines(agent.logs("web", level="warn"))
     [unapplied] = [line for line in warnings if apps.UNAPPLIED in line.text]
     assert unapplied.level == "warn"
