@@ -69,7 +69,8 @@ pub(super) fn project(
         }
         dependencies.push((name, depends_on));
     }
-    depends::check(source, dependencies, read.names("process"), &mut project, checker.problems);
+    let names = depends::Names { processes: read.names("process"), groups: read.names("group") };
+    depends::check(source, dependencies, names, &mut project, checker.problems);
     groups::check(&mut checker, file.group, memberships, &read, &mut project);
     project.plugins =
         file.plugin.into_iter().map(|(name, table)| (name.into_inner(), plugin(table))).collect();

@@ -17,6 +17,12 @@ use crate::model::ProcessName;
 /// Most names that a mistyped one is compared with.
 const SUGGESTED_FROM: usize = 1000;
 
+/// [`Names`], to look them up.
+struct Known<'n> {
+    processes: HashSet<&'n str>,
+    groups: HashSet<&'n str>,
+}
+
 /// A dependency with its place in the text.
 struct Edge {
     to: ProcessName,
@@ -24,18 +30,25 @@ struct Edge {
     span: Range<usize>,
 }
 
+/// All names in the file: what has problems of its own still exists.
+pub(super) struct Names<'n> {
+    pub processes: &'n [String],
+    pub groups: &'n [String],
+}
+
 /// Checks the dependencies of all processes, in the file's order, and enters them into the project.
-///
-/// `written` are all names of processes in the file: one with problems of its own still exists.
 pub(super) fn check(
     source: Source<'_>,
     dependencies: Vec<(ProcessName, DependsOnValue)>,
-    written: &[String],
+    names: Names<'_>,
     project: &mut Project,
     problems: &mut Vec<Problem>,
 ) {
     let mut graph = BTreeMap::new();
-    let known: HashSet<&str> = written.iter().map(String::as_str).collect();
+    let known = Known {
+        processes: names.processes.iter().map(String::as_str).collect(),
+        groups: names.groups.iter().map(String::as_str).collect(),
+    };
     let order: Vec<ProcessName> = dependencies.iter().map(|(name, _)| name.clone()).collect();
     for (name, value) in dependencies {
         // Each problem of a large file costs a search through it; nobody reads more than are listed.
@@ -68,7 +81,7 @@ fn edges(
     source: Source<'_>,
     from: &ProcessName,
     value: DependsOnValue,
-    written: &HashSet<&str>,
+    known: &Known<'_>,
     problems: &mut Vec<Problem>,
 ) -> Vec<Edge> {
     let mut pairs: Vec<(Spanned<String>, Option<Spanned<String>>)> = match value {
@@ -82,15 +95,15 @@ fn edges(
         let condition = match word {
             None => Some(Condition::default()),
             Some(word) => {
-                let known = Condition::WORDS.iter().find(|(known, _)| known == word.get_ref());
-                if known.is_none() {
+                let found = Condition::WORDS.iter().find(|(word_for_it, _)| word_for_it == word.get_ref());
+                if found.is_none() {
                     problems.push(unknown_word(source, "condition", &word, &Condition::WORDS));
                 }
-                known.map(|(_, condition)| *condition)
+                found.map(|(_, condition)| *condition)
             }
         };
-        if !written.contains(name.get_ref().as_str()) {
-            problems.push(unknown_dependency(source, from, &name, written));
+        if !known.processes.contains(name.get_ref().as_str()) {
+            problems.push(unknown_dependency(source, from, &name, known));
             continue;
         }
         // A name that is none has been reported where it is defined.
@@ -120,9 +133,15 @@ fn unknown_dependency(
     source: Source<'_>,
     from: &ProcessName,
     name: &Spanned<String>,
-    written: &HashSet<&str>,
+    known: &Known<'_>,
 ) -> Problem {
-    let others: BTreeSet<&str> = written.iter().copied().filter(|other| *other != from.as_str()).collect();
+    if known.groups.contains(name.get_ref().as_str()) {
+        let group = shown(name.get_ref());
+        let message = format!("`{from}` depends on `{group}`, which is a group");
+        return source.problem(name.span(), message).hint("name the processes of the group".to_owned());
+    }
+    let others: BTreeSet<&str> =
+        known.processes.iter().copied().filter(|other| *other != from.as_str()).collect();
     let others = others.iter().copied().take(SUGGESTED_FROM);
     let hint = suggest::did_you_mean(name.get_ref(), others.clone()).unwrap_or_else(|| {
         let some: Vec<String> = others.take(10).map(shown).collect();

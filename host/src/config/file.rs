@@ -209,7 +209,7 @@ pub(super) struct HealthTable {
     /// Time for one look. Default: `"5s"`.
     #[schemars(with = "String", extend("default" = "5s"))]
     pub timeout: Option<Spanned<String>>,
-    /// Time after it is ready before the first look counts. Default: `"0s"`.
+    /// Time after the start before the first look counts. Default: `"0s"`.
     #[schemars(with = "String", extend("default" = "0s"))]
     pub delay: Option<Spanned<String>>,
     /// Failed looks in a row after which it is unhealthy. Default: 3, but 1 with `watchdog`.

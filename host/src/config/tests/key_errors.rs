@@ -417,6 +417,10 @@ fn what_is_wrong_with_groups_is_told() {
             "3:8: `a b` is not a name | use letters, digits, `-`, `_` and `.`, starting with a letter or digit, at most 64"
         ]
     );
+    assert_eq!(
+        with("depends_on = [\"web\"]\n[process.b]\ncommand = \"x\"\n[group.web]\nprocesses = [\"b\"]"),
+        ["3:15: `api` depends on `web`, which is a group | name the processes of the group"]
+    );
     assert_eq!(with("groups = \"web\""), ["3:10: `groups` must be a list, found a string"]);
     assert_eq!(
         with("[group.web]\nprocesses = [\"api\"]\n[group.web]"),
