@@ -15,8 +15,9 @@ use std::ptr;
 use rustix::fs::OFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use super::cgroup::Cgroup;
 use super::control::{SpawnFailure, SpawnFault};
-use super::spec::LaunchSpec;
+use super::spec::{LaunchSpec, Rlimit};
 use super::tree::Process;
 
 /// Where programs are looked up when the environment has no `PATH`, as in `execvp(3)`.
@@ -31,18 +32,21 @@ pub(super) struct Child {
     pub(super) stderr: OwnedFd,
 }
 
-/// Starts the child in a session of its own, with every signal at its default and none blocked.
+/// Starts the child in a session of its own and in its cgroup, with its limits set, every signal at its default and
+/// none blocked.
 ///
 /// Must be called while the process has one thread only, because the forked half uses what it inherited.
 pub(super) fn spawn(spec: &LaunchSpec) -> Result<Child, SpawnFailure> {
     let image = Image::new(spec).map_err(|()| failure(SpawnFault::BadSpec, libc::EINVAL))?;
+    let door = spec.cgroup.as_ref().map(|dir| Cgroup::at(dir).door()).transpose();
+    let door = door.map_err(|error| failure(SpawnFault::Cgroup, error.raw_os_error().unwrap_or(libc::EIO)))?;
     let pipes = Pipes::open().map_err(|error| system(&error))?;
     // SAFETY: this process has a single thread (documented above), so the copy is whole; the child goes on only in
     // `become_child`, which allocates nothing and never returns.
     let pid = match unsafe { libc::fork() } {
         -1 => return Err(system(&io::Error::last_os_error())),
         // SAFETY: as said; every pointer in `image` points into memory that `image` owns.
-        0 => unsafe { become_child(&image, &pipes) },
+        0 => unsafe { become_child(&image, &pipes, door.as_ref()) },
         pid => pid,
     };
     let ours = pipes.keep_ours().map_err(|error| system(&error))?;
@@ -63,6 +67,7 @@ struct Image {
     programs: Vec<CString>,
     cwd: CString,
     umask: Option<libc::mode_t>,
+    rlimits: Vec<Rlimit>,
     argv: Vec<*const libc::c_char>,
     envp: Vec<*const libc::c_char>,
     /// Owns what `argv` and `envp` point to.
@@ -85,6 +90,7 @@ impl Image {
             programs: candidates(spec).iter().map(|path| text(path)).collect::<Result<_, _>>()?,
             cwd: text(spec.cwd.as_os_str())?,
             umask: spec.umask,
+            rlimits: spec.rlimits.clone(),
             argv: pointers(&args),
             envp: pointers(&env),
             // Moving a `CString` leaves its bytes where they are.
@@ -147,15 +153,23 @@ impl Pipes {
 const FAILED_SETUP: u8 = 0;
 const FAILED_CHDIR: u8 = 1;
 const FAILED_EXEC: u8 = 2;
+const FAILED_CGROUP: u8 = 3;
+const FAILED_RLIMIT: u8 = 4;
 
 /// Turns the forked half into the child; reports and ends when that fails.
 ///
 /// # Safety
 /// To be called right after `fork` in the child only. Calls nothing but what `signal-safety(7)` allows.
-unsafe fn become_child(image: &Image, pipes: &Pipes) -> ! {
+unsafe fn become_child(image: &Image, pipes: &Pipes, door: Option<&File>) -> ! {
     let report_to = pipes.failure.1.as_raw_fd();
     // SAFETY: plain system calls on numbers, and on C strings that `image` owns and this half has a copy of.
     unsafe {
+        // Before anything else, so that nothing it does is outside; `0` is whoever writes it.
+        if let Some(door) = door
+            && libc::write(door.as_raw_fd(), c"0".as_ptr().cast(), 1) != 1
+        {
+            fail(report_to, FAILED_CGROUP);
+        }
         libc::setsid();
         let ends = [(&pipes.stdin.0, 0), (&pipes.stdout.1, 1), (&pipes.stderr.1, 2)];
         for (end, number) in ends {
@@ -169,6 +183,12 @@ unsafe fn become_child(image: &Image, pipes: &Pipes) -> ! {
         }
         if libc::chdir(image.cwd.as_ptr()) == -1 {
             fail(report_to, FAILED_CHDIR);
+        }
+        for Rlimit { resource, value } in &image.rlimits {
+            let limit = libc::rlimit64 { rlim_cur: *value, rlim_max: *value };
+            if libc::setrlimit64(*resource as _, &limit) == -1 {
+                fail(report_to, FAILED_RLIMIT);
+            }
         }
         // A file that is there and may not be run counts more than one that is not there, as in `execvp(3)`.
         let mut denied = false;
@@ -224,6 +244,10 @@ fn child_failure(spec: &LaunchSpec, report: &[u8]) -> Option<SpawnFailure> {
     let errno = i32::from_le_bytes(errno.try_into().ok()?);
     let what = match (*step, errno) {
         (FAILED_CHDIR, _) => SpawnFault::BadCwd,
+        (FAILED_CGROUP, _) => SpawnFault::Cgroup,
+        (FAILED_RLIMIT, _) => SpawnFault::Limit,
+        // What `nproc`, `as` and `data` leave too little of.
+        (FAILED_EXEC, libc::EAGAIN | libc::ENOMEM) if !spec.rlimits.is_empty() => SpawnFault::Limit,
         (FAILED_EXEC, libc::ENOENT | libc::ENOTDIR) if program_exists(spec) => SpawnFault::NoInterpreter,
         (FAILED_EXEC, libc::ENOENT | libc::ENOTDIR) => SpawnFault::ProgramNotFound,
         (FAILED_EXEC, libc::EACCES | libc::EPERM) => SpawnFault::NotExecutable,

@@ -4,6 +4,7 @@
 //! Daemons are upgraded while shims live on, so the format only grows: a receiver skips tags it does not know and
 //! ignores fields behind those it knows. Existing tags and fields never change.
 
+use super::cgroup::LimitHits;
 use super::wire::Fields;
 use crate::bounds;
 use crate::model::{Exit, Time};
@@ -12,6 +13,8 @@ use crate::model::{Exit, Time};
 pub const FRAME_BYTES: usize = bounds::STDIN_PENDING_BYTES + 64;
 
 const LENGTH_BYTES: usize = 4;
+/// Stands for a limit that is not there.
+const NO_LIMIT: u64 = u64::MAX;
 
 /// Whom a signal is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +71,9 @@ pub enum Report {
         exit: Exit,
         time: Time,
     },
+    /// What the limits of the run's cgroup have cost it; comes before `Exited` and `Done`, and only if there is
+    /// anything to tell. The last one counts.
+    LimitHits(LimitHits),
     /// The whole tree is gone; `leftovers` descendants had to be told to go after the main child ended.
     Gone {
         leftovers: u32,
@@ -118,10 +124,14 @@ pub enum SpawnFault {
     NoSocket = 7,
     /// The system lacks memory, processes or descriptors, or something else went wrong on the way.
     System = 8,
+    /// One of the limits of `setrlimit(2)` cannot be set, or leaves too little to execute the program.
+    Limit = 16,
+    /// The cgroup cannot be entered.
+    Cgroup = 17,
 }
 
 impl SpawnFault {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::ProgramNotFound,
         Self::NotExecutable,
         Self::UnknownFormat,
@@ -130,6 +140,8 @@ impl SpawnFault {
         Self::BadSpec,
         Self::NoSocket,
         Self::System,
+        Self::Limit,
+        Self::Cgroup,
     ];
 
     /// Returns the fault with this number; numbers of later versions are `System`.
@@ -164,6 +176,12 @@ impl SpawnFailure {
             SpawnFault::BadSpec => format!("the shim could not read its launch spec: {error}"),
             SpawnFault::NoSocket => format!("the shim could not make its control socket: {error}"),
             SpawnFault::System => format!("`{program}` could not be started: {error}"),
+            SpawnFault::Limit => format!(
+                "one of its `limits` keeps `{program}` from being started: {error}; raise it, or take it out"
+            ),
+            SpawnFault::Cgroup => format!(
+                "the cgroup made for `{program}` cannot be entered: {error}; `ostler doctor` tells what is in force"
+            ),
         }
     }
 }
@@ -195,6 +213,7 @@ mod tag {
     pub const DONE: u8 = 71;
     pub const SIGNALLED: u8 = 72;
     pub const PONG: u8 = 73;
+    pub const LIMIT_HITS: u8 = 80;
 }
 
 impl Request {
@@ -246,6 +265,16 @@ impl Report {
                 tag::EXITED,
                 &[&number_to_i32(exit.code), &number_to_i32(exit.signal), &time.0.to_le_bytes()],
             ),
+            Self::LimitHits(hits) => frame(
+                out,
+                tag::LIMIT_HITS,
+                &[
+                    &hits.oom_kills.to_le_bytes(),
+                    &hits.memory_limit.unwrap_or(NO_LIMIT).to_le_bytes(),
+                    &hits.refused_forks.to_le_bytes(),
+                    &hits.pids_limit.unwrap_or(NO_LIMIT).to_le_bytes(),
+                ],
+            ),
             Self::Gone { leftovers } => frame(out, tag::GONE, &[&leftovers.to_le_bytes()]),
             Self::Done { end, leftovers, lost_bytes, lost_lines } => frame(
                 out,
@@ -283,6 +312,12 @@ impl Report {
                     },
                     time: Time(fields.i64()?),
                 },
+                tag::LIMIT_HITS => Self::LimitHits(LimitHits {
+                    oom_kills: fields.u64()?,
+                    memory_limit: Some(fields.u64()?).filter(|limit| *limit != NO_LIMIT),
+                    refused_forks: fields.u64()?,
+                    pids_limit: Some(fields.u64()?).filter(|limit| *limit != NO_LIMIT),
+                }),
                 tag::GONE => Self::Gone { leftovers: fields.u32()? },
                 tag::DONE => Self::Done {
                     end: fields.u64()?,

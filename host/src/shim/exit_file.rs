@@ -8,19 +8,22 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::cgroup::LimitHits;
 use super::control::{SpawnFailure, SpawnFault};
 use crate::model::{Exit, Time};
 
 const EXIT_FILE: &str = "exit";
 const DONE_FILE: &str = "done";
 /// Longer than any record, so that writing one takes no more blocks.
-const RECORD_BYTES: usize = 256;
+const RECORD_BYTES: usize = 512;
 
 /// What `exit` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExitRecord {
     pub exit: Exit,
     pub time: Time,
+    /// What the limits of its cgroup had cost by then.
+    pub hits: LimitHits,
 }
 
 /// What `done` says: there will be no more of this run.
@@ -51,7 +54,7 @@ impl ExitFiles {
 
     /// Makes `exit` appear.
     pub fn write_exit(&self, record: ExitRecord) -> io::Result<()> {
-        self.write(EXIT_FILE, &record.to_text())
+        self.write(EXIT_FILE, &format!("{}{}", record.to_text(), hits_to_text(record.hits)))
     }
 
     /// Makes `done` appear.
@@ -77,7 +80,11 @@ impl ExitFiles {
 
 /// Returns how the main child of the run in `run_dir` ended, or `None` when that is not known yet.
 pub fn read_exit(run_dir: &Path) -> io::Result<Option<ExitRecord>> {
-    read(run_dir, EXIT_FILE, ExitRecord::from_words)
+    let parse = |words: &mut Words<'_>| {
+        let record = ExitRecord::from_words(words)?;
+        Some(ExitRecord { hits: hits_from_words(words)?, ..record })
+    };
+    read(run_dir, EXIT_FILE, parse)
 }
 
 /// Returns how the run in `run_dir` ended, or `None` when its shim is not done yet.
@@ -104,6 +111,7 @@ fn read<T>(
 }
 
 impl ExitRecord {
+    /// Without the hits, which came later and stand at the end of either file.
     fn to_text(self) -> String {
         let Exit { code, signal } = self.exit;
         format!("code {} signal {} time {}", number(code), number(signal), self.time.0)
@@ -111,16 +119,43 @@ impl ExitRecord {
 
     fn from_words(words: &mut Words<'_>) -> Option<Self> {
         let exit = Exit { code: words.optional("code")?, signal: words.optional("signal")? };
-        Some(Self { exit, time: Time(words.value("time")?) })
+        Some(Self { exit, time: Time(words.value("time")?), hits: LimitHits::default() })
     }
+}
+
+/// Returns what is to be said of limits, and nothing when there is nothing to say.
+fn hits_to_text(hits: LimitHits) -> String {
+    if !hits.is_any() {
+        return String::new();
+    }
+    let limit = |limit: Option<u64>| limit.map_or_else(|| "-".to_owned(), |limit| limit.to_string());
+    let LimitHits { oom_kills, memory_limit, refused_forks, pids_limit } = hits;
+    format!(
+        " oom-kills {oom_kills} memory-limit {} refused-forks {refused_forks} pids-limit {}",
+        limit(memory_limit),
+        limit(pids_limit)
+    )
+}
+
+fn hits_from_words(words: &mut Words<'_>) -> Option<LimitHits> {
+    if words.0.clone().next() != Some("oom-kills") {
+        return Some(LimitHits::default());
+    }
+    Some(LimitHits {
+        oom_kills: words.value("oom-kills")?,
+        memory_limit: words.optional("memory-limit")?,
+        refused_forks: words.value("refused-forks")?,
+        pids_limit: words.optional("pids-limit")?,
+    })
 }
 
 impl DoneRecord {
     fn to_text(self) -> String {
         match self {
             Self::Ended { exit, end, leftovers, lost_bytes, lost_lines } => format!(
-                "ended {} end {end} leftovers {leftovers} lost-bytes {lost_bytes} lost-lines {lost_lines}",
-                exit.to_text()
+                "ended {} end {end} leftovers {leftovers} lost-bytes {lost_bytes} lost-lines {lost_lines}{}",
+                exit.to_text(),
+                hits_to_text(exit.hits)
             ),
             Self::SpawnFailed { failure: SpawnFailure { what, errno }, time } => {
                 format!("spawn-failed what {} errno {errno} time {}", what as u8, time.0)
@@ -130,13 +165,13 @@ impl DoneRecord {
 
     fn from_words(words: &mut Words<'_>) -> Option<Self> {
         match words.0.next()? {
-            "ended" => Some(Self::Ended {
-                exit: ExitRecord::from_words(words)?,
-                end: words.value("end")?,
-                leftovers: words.value("leftovers")?,
-                lost_bytes: words.value("lost-bytes")?,
-                lost_lines: words.value("lost-lines")?,
-            }),
+            "ended" => {
+                let exit = ExitRecord::from_words(words)?;
+                let (end, leftovers) = (words.value("end")?, words.value("leftovers")?);
+                let (lost_bytes, lost_lines) = (words.value("lost-bytes")?, words.value("lost-lines")?);
+                let exit = ExitRecord { hits: hits_from_words(words)?, ..exit };
+                Some(Self::Ended { exit, end, leftovers, lost_bytes, lost_lines })
+            }
             "spawn-failed" => Some(Self::SpawnFailed {
                 failure: SpawnFailure {
                     what: SpawnFault::from_u8(words.value("what")?),
@@ -157,7 +192,7 @@ impl Words<'_> {
         (self.0.next()? == key).then(|| self.0.next()?.parse().ok())?
     }
 
-    fn optional(&mut self, key: &str) -> Option<Option<i32>> {
+    fn optional<T: std::str::FromStr>(&mut self, key: &str) -> Option<Option<T>> {
         (self.0.next()? == key).then(|| match self.0.next()? {
             "-" => Some(None),
             number => number.parse().ok().map(Some),
@@ -180,11 +215,14 @@ mod tests {
         fn records_come_back_as_they_went(
             code in proptest::option::of(0..256), signal in proptest::option::of(1..65), time: i64, end: u64,
             leftovers: u32, lost_bytes: u64, lost_lines: u64, errno: i32, what in 1u8..9,
+            (oom_kills, refused_forks): (u64, u64), limits: (Option<u64>, Option<u64>),
         ) {
+            let hits = LimitHits { oom_kills, memory_limit: limits.0, refused_forks, pids_limit: limits.1 };
+            let hits = if hits.is_any() { hits } else { LimitHits::default() };
             let dir = tempfile::tempdir().unwrap();
             let files = ExitFiles::prepare(dir.path());
             prop_assert_eq!(read_exit(dir.path()).unwrap(), None);
-            let exit = ExitRecord { exit: Exit { code, signal }, time: Time(time) };
+            let exit = ExitRecord { exit: Exit { code, signal }, time: Time(time), hits };
             files.write_exit(exit).unwrap();
             prop_assert_eq!(read_exit(dir.path()).unwrap(), Some(exit));
             prop_assert_eq!(read_done(dir.path()).unwrap(), None);
@@ -201,7 +239,7 @@ mod tests {
     fn records_are_made_without_room_prepared() {
         let dir = tempfile::tempdir().unwrap();
         let files = ExitFiles { run_dir: dir.path().to_owned() };
-        let exit = ExitRecord { exit: Exit { code: Some(3), signal: None }, time: Time(9) };
+        let exit = ExitRecord { exit: Exit { code: Some(3), signal: None }, time: Time(9), hits: LimitHits::default() };
         files.write_exit(exit).unwrap();
         assert_eq!(read_exit(dir.path()).unwrap(), Some(exit));
     }

@@ -1,12 +1,16 @@
 //! What is left of a tree after its main process: told to go, and then made to.
 //!
-//! Owns the timing of it and the count. SIGTERM once, SIGKILL after a grace, and again until nobody is left; that
-//! nobody is left is seen by whoever reaps.
+//! Owns the timing of it and the count. SIGTERM once, with SIGCONT behind it so that the stopped can react, SIGKILL
+//! after a grace, and again until nobody is left; that nobody is left is seen by whoever reaps. Where the run has a
+//! cgroup, all in it are killed by one write, which no fork outruns; descendants that somebody has moved out of it are
+//! signalled one by one as before.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use super::cgroup::Cgroup;
 use super::control::Report;
+use super::program::complain;
 use super::tree::{Process, Sent, descendants};
 
 /// Rounds over a tree that grows while it is being signalled.
@@ -46,13 +50,19 @@ impl Leftovers {
         u32::try_from(self.seen.len()).unwrap_or(u32::MAX)
     }
 
-    /// Does what is due at `now`.
-    pub(super) fn look(&mut self, now: Instant) {
+    /// Does what is due at `now`. With nobody left but strangers in the `cgroup`, `only_strangers`, there is nobody
+    /// who could be asked to go.
+    pub(super) fn look(&mut self, now: Instant, cgroup: Option<&Cgroup>, only_strangers: bool) {
+        if only_strangers {
+            self.kill_from = self.kill_from.min(now);
+            self.next_look = self.next_look.min(now + self.pause);
+        }
         if now < self.next_look {
             return;
         }
         if now >= self.kill_from {
             self.signal(libc::SIGKILL);
+            kill_cgroup(cgroup);
             self.next_look = now + self.pause;
             self.pause = (self.pause * 2).min(KILL_AGAIN_MAX);
         } else if !self.is_asked {
@@ -76,6 +86,25 @@ pub(super) fn signal_tree(root: i32, signal: i32) -> Report {
     Report::Signalled { reached, errno }
 }
 
+/// Kills every descendant of `root` and all that is in `cgroup`.
+pub(super) fn kill_tree(root: i32, cgroup: Option<&Cgroup>) -> Report {
+    // Counted before they go; those that the cgroup alone holds are not.
+    let (reached, errno) = signal_all(root, libc::SIGKILL, |_| {});
+    kill_cgroup(cgroup);
+    Report::Signalled { reached, errno }
+}
+
+fn kill_cgroup(cgroup: Option<&Cgroup>) {
+    if let Some(Err(error)) = cgroup.map(Cgroup::kill) {
+        complain(&format_args!("cannot kill the cgroup: {error}"));
+    }
+}
+
+/// Returns whether a signal asks a process to end in its own way, which a stopped one cannot hear.
+pub(super) fn asks_to_end(signal: i32) -> bool {
+    matches!(signal, libc::SIGTERM | libc::SIGINT | libc::SIGHUP | libc::SIGQUIT)
+}
+
 /// Signals every descendant once, looking again until a round finds nobody new; a tree that grows faster than that
 /// is left to the next call.
 fn signal_all(root: i32, signal: i32, mut on_found: impl FnMut(Process)) -> (u32, i32) {
@@ -87,7 +116,12 @@ fn signal_all(root: i32, signal: i32, mut on_found: impl FnMut(Process)) -> (u32
             if told.insert(process) {
                 on_found(process);
                 match process.signal(signal) {
-                    Ok(Sent::Delivered) => reached += 1,
+                    Ok(Sent::Delivered) => {
+                        reached += 1;
+                        if asks_to_end(signal) {
+                            let _ = process.signal(libc::SIGCONT);
+                        }
+                    }
                     Ok(Sent::Gone) => {}
                     Err(error) => errno = error.raw_os_error().unwrap_or(libc::EIO),
                 }

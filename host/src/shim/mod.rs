@@ -39,6 +39,7 @@
 
 mod wire;
 
+pub mod cgroup;
 pub mod control;
 pub mod exit_file;
 pub mod spec;
@@ -60,11 +61,12 @@ pub mod program;
 pub mod run;
 pub mod tree;
 
+pub use cgroup::{Cgroup, LimitHits};
 pub use control::{FrameError, Report, Request, Scope, SpawnFailure, SpawnFault};
 pub use exit_file::{DoneRecord, ExitRecord, read_done, read_exit};
 pub use launch::{LaunchError, Launched, launch};
 pub use run::run;
-pub use spec::{LaunchSpec, SpecError, SpoolLimits};
+pub use spec::{LaunchSpec, Rlimit, SpecError, SpoolLimits};
 pub use spool::SpoolWriter;
 pub use spool_format::Count;
 pub use spool_reader::{Chunk, ChunkKind, SpoolReader};

@@ -9,12 +9,13 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::cgroup::{Cgroup, LimitHits};
 use super::child::{self, Child};
 use super::connection::Connection;
 use super::control::{Report, Request, Scope, SpawnFailure, SpawnFault};
 use super::exit_file::{DoneRecord, ExitFiles, ExitRecord};
 use super::input::Input;
-use super::leftovers::{Leftovers, signal_tree};
+use super::leftovers::{Leftovers, asks_to_end, kill_tree, signal_tree};
 use super::output::Output;
 use super::program::complain;
 use super::spec::{LaunchSpec, SpecError};
@@ -91,7 +92,11 @@ struct Shim {
     process: Process,
     /// Until it is reaped its pid, and that of its group, cannot belong to anyone else.
     main_unreaped: bool,
+    /// No child is left that could be waited for.
+    childless: bool,
     exit: Option<ExitRecord>,
+    cgroup: Option<Cgroup>,
+    hits: LimitHits,
     input: Input,
     outputs: [Output; 2],
     spool: SpoolWriter,
@@ -133,7 +138,10 @@ impl Shim {
             connections: Vec::with_capacity(CONNECTIONS),
             process: child.process,
             main_unreaped: true,
+            childless: false,
             exit: None,
+            cgroup: spec.cgroup.map(Cgroup::at),
+            hits: LimitHits::default(),
             input: Input::new(child.stdin),
             outputs: [Output::new(Stream::Stdout, child.stdout), Output::new(Stream::Stderr, child.stderr)],
             spool: SpoolWriter::create(".", spec.spool),
@@ -253,7 +261,8 @@ impl Shim {
             } else if pid <= 0 {
                 // Without children there are no descendants: all of them would have become children.
                 if pid == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::ECHILD) {
-                    self.tree_is_gone();
+                    self.childless = true;
+                    self.look_whether_tree_is_gone();
                 }
                 return;
             }
@@ -261,7 +270,8 @@ impl Shim {
     }
 
     fn main_has_ended(&mut self, exit: Exit) {
-        let record = ExitRecord { exit, time: Time::now() };
+        self.look_at_limits();
+        let record = ExitRecord { exit, time: Time::now(), hits: self.hits };
         self.exit = Some(record);
         if let Err(error) = self.exit_files.write_exit(record) {
             complain(&format_args!("cannot write the exit file: {error}"));
@@ -272,8 +282,20 @@ impl Shim {
         self.phase = Phase::Clearing(Leftovers::new(self.own_pid, self.leftover_grace));
     }
 
-    fn tree_is_gone(&mut self) {
-        if let Phase::Clearing(leftovers) = &self.phase {
+    /// Tells what the limits have cost, when that has changed.
+    fn look_at_limits(&mut self) {
+        let hits = self.cgroup.as_ref().map(Cgroup::hits).unwrap_or_default();
+        if hits.is_any() && hits != self.hits {
+            self.hits = hits;
+            self.tell_all(&Report::LimitHits(hits));
+        }
+    }
+
+    /// Somebody may have come into the cgroup who is no descendant; the tree is not gone before they are.
+    fn look_whether_tree_is_gone(&mut self) {
+        if let Phase::Clearing(leftovers) = &self.phase
+            && !self.cgroup.as_ref().is_some_and(Cgroup::is_populated)
+        {
             let leftovers = leftovers.count();
             self.phase = Phase::Draining { leftovers, until: Instant::now() + bounds::DRAIN_GRACE };
             self.tell_all(&Report::Gone { leftovers });
@@ -286,7 +308,12 @@ impl Shim {
         self.outputs.iter_mut().for_each(|output| output.end_rest(now));
         match &mut self.phase {
             Phase::Running | Phase::Done => {}
-            Phase::Clearing(leftovers) => leftovers.look(now),
+            Phase::Clearing(leftovers) => {
+                leftovers.look(now, self.cgroup.as_ref(), self.childless);
+                if self.childless {
+                    self.look_whether_tree_is_gone();
+                }
+            }
             Phase::Draining { leftovers, until } => {
                 let (leftovers, is_late) = (*leftovers, now >= *until);
                 if is_late {
@@ -301,9 +328,11 @@ impl Shim {
     }
 
     fn finish(&mut self, leftovers: u32) {
+        self.look_at_limits();
         let lost = self.spool.finish();
         let (end, lost_bytes, lost_lines) = (self.spool.end(), lost.bytes, lost.lines);
         if let Some(exit) = self.exit {
+            let exit = ExitRecord { hits: self.hits, ..exit };
             let record = DoneRecord::Ended { exit, end, leftovers, lost_bytes, lost_lines };
             if let Err(error) = self.exit_files.write_done(record) {
                 complain(&format_args!("cannot write the done file: {error}"));
@@ -328,7 +357,10 @@ impl Shim {
     fn welcome(&mut self, mut connection: Connection) {
         let Process { pid, start_ticks } = self.process;
         connection.send(&Report::Started { pid: pid.unsigned_abs(), start_ticks });
-        if let Some(ExitRecord { exit, time }) = self.exit {
+        if self.hits.is_any() {
+            connection.send(&Report::LimitHits(self.hits));
+        }
+        if let Some(ExitRecord { exit, time, .. }) = self.exit {
             connection.send(&Report::Exited { exit, time });
         }
         if let Phase::Draining { leftovers, .. } = self.phase {
@@ -377,12 +409,19 @@ impl Shim {
     }
 
     fn signal(&self, signal: i32, scope: Scope) -> Report {
-        let result = match scope {
+        let target = match scope {
+            Scope::Tree if signal == libc::SIGKILL => return kill_tree(self.own_pid, self.cgroup.as_ref()),
             Scope::Tree => return signal_tree(self.own_pid, signal),
-            _ if !self.main_unreaped => Err(io::Error::from_raw_os_error(libc::ESRCH)),
-            Scope::Main => send_by_pid(self.process.pid, signal),
-            Scope::Group => send_by_pid(-self.process.pid, signal),
+            Scope::Main => self.process.pid,
+            Scope::Group => -self.process.pid,
         };
+        let result = match self.main_unreaped {
+            true => send_by_pid(target, signal),
+            false => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+        };
+        if result.is_ok() && asks_to_end(signal) {
+            let _ = send_by_pid(target, libc::SIGCONT);
+        }
         match result {
             Ok(()) => Report::Signalled { reached: 1, errno: 0 },
             Err(error) => Report::Signalled { reached: 0, errno: error.raw_os_error().unwrap_or(libc::EIO) },

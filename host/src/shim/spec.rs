@@ -16,11 +16,22 @@ use crate::bounds;
 pub const SPEC_FILE: &str = "spec";
 
 const MAGIC: &[u8; 8] = b"OSTLSPEC";
+/// What a spec without extras is written as, so that a shim of any age reads it.
 const VERSION: u32 = 1;
+/// Behind the fields of version 1 there is the number of extras, and each of them: its tag and its bytes.
+const VERSION_WITH_EXTRAS: u32 = 2;
 const NO_UMASK: u32 = u32::MAX;
 /// Longest spec file, in bytes; Linux takes at most 6 MiB of arguments and environment
 /// (`execve(2)`, "Limits on size of arguments and environment").
 const SPEC_BYTES: u64 = 8 << 20;
+
+/// Tags of what a spec may have besides. A shim skips those it does not know.
+mod extra {
+    /// The cgroup's directory.
+    pub const CGROUP: u8 = 1;
+    /// Pairs of a resource and a value.
+    pub const RLIMITS: u8 = 2;
+}
 
 /// What to run and how much of its output to keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +48,19 @@ pub struct LaunchSpec {
     pub spool: SpoolLimits,
     /// How long descendants that outlive the main child have between SIGTERM and SIGKILL, to the millisecond.
     pub leftover_grace: Duration,
+    /// The directory of a cgroup that exists for this run alone: the child enters it before it executes anything.
+    pub cgroup: Option<PathBuf>,
+    /// Set in the child, in this order, just before it executes its program.
+    pub rlimits: Vec<Rlimit>,
+}
+
+/// A limit of `setrlimit(2)`, soft and hard alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rlimit {
+    /// The kernel's number of the resource, such as `RLIMIT_NOFILE`.
+    pub resource: u32,
+    /// In the resource's own unit; `u64::MAX` is without limit (`RLIM64_INFINITY`).
+    pub value: u64,
 }
 
 /// How much of a run's output may wait on disk; the defaults are those of [`bounds`].
@@ -71,7 +95,10 @@ pub enum SpecError {
         "arguments and environment take {bytes} bytes, more than the {SPEC_BYTES} a program can be given"
     )]
     TooLarge { bytes: u64 },
-    #[error("launch spec has version {found}, this shim reads {VERSION}: install daemon and shim together")]
+    #[error(
+        "launch spec has version {found}, this shim reads up to {VERSION_WITH_EXTRAS}: \
+         install daemon and shim together"
+    )]
     Version { found: u32 },
     #[error("launch spec is cut short or not one at all")]
     Malformed,
@@ -90,6 +117,8 @@ impl LaunchSpec {
             umask: None,
             spool: SpoolLimits::default(),
             leftover_grace: Duration::from_secs(2),
+            cgroup: None,
+            rlimits: Vec::new(),
         }
     }
 
@@ -129,8 +158,10 @@ impl LaunchSpec {
     /// Returns the spec's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
+        let extras = self.extras();
+        let version = if extras.is_empty() { VERSION } else { VERSION_WITH_EXTRAS };
         out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&version.to_le_bytes());
         put_bytes(&mut out, self.program.as_bytes());
         put_bytes(&mut out, self.cwd.as_os_str().as_bytes());
         out.extend_from_slice(&self.umask.unwrap_or(NO_UMASK).to_le_bytes());
@@ -145,7 +176,28 @@ impl LaunchSpec {
             self.env.len(),
             self.env.iter().flat_map(|(name, value)| [name.as_os_str(), value]),
         );
+        if !extras.is_empty() {
+            out.extend_from_slice(&u32::try_from(extras.len()).unwrap_or(u32::MAX).to_le_bytes());
+        }
+        for (tag, bytes) in extras {
+            out.push(tag);
+            put_bytes(&mut out, &bytes);
+        }
         out
+    }
+
+    fn extras(&self) -> Vec<(u8, Vec<u8>)> {
+        let mut extras = Vec::new();
+        if let Some(cgroup) = &self.cgroup {
+            extras.push((extra::CGROUP, cgroup.as_os_str().as_bytes().to_vec()));
+        }
+        if !self.rlimits.is_empty() {
+            let pair = |limit: &Rlimit| {
+                limit.resource.to_le_bytes().into_iter().chain(limit.value.to_le_bytes()).collect::<Vec<u8>>()
+            };
+            extras.push((extra::RLIMITS, self.rlimits.iter().flat_map(pair).collect()));
+        }
+        extras
     }
 
     /// Reads the bytes of [`LaunchSpec::encode`]; anything else is an error, whatever the bytes.
@@ -155,7 +207,9 @@ impl LaunchSpec {
             return Err(SpecError::Malformed);
         }
         match fields.u32() {
-            Some(VERSION) => decode_fields(&mut fields).ok_or(SpecError::Malformed),
+            Some(version @ (VERSION | VERSION_WITH_EXTRAS)) => {
+                decode_fields(&mut fields, version == VERSION_WITH_EXTRAS).ok_or(SpecError::Malformed)
+            }
             Some(found) => Err(SpecError::Version { found }),
             None => Err(SpecError::Malformed),
         }
@@ -169,6 +223,10 @@ impl LaunchSpec {
         };
         refuse_nul(&|| "the program's name".to_owned(), &self.program)?;
         refuse_nul(&|| "the working directory".to_owned(), self.cwd.as_os_str())?;
+        refuse_nul(
+            &|| "the cgroup's directory".to_owned(),
+            self.cgroup.as_deref().unwrap_or(Path::new("")).as_os_str(),
+        )?;
         for (index, arg) in self.args.iter().enumerate() {
             refuse_nul(&|| format!("argument {}", index + 1), arg)?;
         }
@@ -190,7 +248,7 @@ fn put_list<'a>(out: &mut Vec<u8>, count: usize, texts: impl Iterator<Item = &'a
     }
 }
 
-fn decode_fields(fields: &mut Fields<'_>) -> Option<LaunchSpec> {
+fn decode_fields(fields: &mut Fields<'_>, has_extras: bool) -> Option<LaunchSpec> {
     let program = text(fields)?;
     let cwd = PathBuf::from(text(fields)?);
     let umask = Some(fields.u32()?).filter(|umask| *umask != NO_UMASK);
@@ -200,7 +258,28 @@ fn decode_fields(fields: &mut Fields<'_>) -> Option<LaunchSpec> {
     // No capacity is taken from the counts: they are foreign, the bytes behind them are what there is.
     let args = (0..fields.u32()?).map(|_| text(fields)).collect::<Option<_>>()?;
     let env = (0..fields.u32()?).map(|_| Some((text(fields)?, text(fields)?))).collect::<Option<_>>()?;
-    fields.0.is_empty().then_some(LaunchSpec { program, args, cwd, env, umask, spool, leftover_grace })
+    let (cgroup, rlimits) = (None, Vec::new());
+    let mut spec = LaunchSpec { program, args, cwd, env, umask, spool, leftover_grace, cgroup, rlimits };
+    let extras = if has_extras { fields.u32()? } else { 0 };
+    for _ in 0..extras {
+        let (tag, bytes) = (fields.u8()?, fields.bytes()?);
+        decode_extra(&mut spec, tag, bytes)?;
+    }
+    fields.0.is_empty().then_some(spec)
+}
+
+fn decode_extra(spec: &mut LaunchSpec, tag: u8, bytes: &[u8]) -> Option<()> {
+    match tag {
+        extra::CGROUP => spec.cgroup = Some(PathBuf::from(OsString::from_vec(bytes.to_vec()))),
+        extra::RLIMITS => {
+            let mut fields = Fields(bytes);
+            while !fields.0.is_empty() {
+                spec.rlimits.push(Rlimit { resource: fields.u32()?, value: fields.u64()? });
+            }
+        }
+        _ => {}
+    }
+    Some(())
 }
 
 fn text(fields: &mut Fields<'_>) -> Option<OsString> {
@@ -220,8 +299,10 @@ mod tests {
     fn specs() -> impl Strategy<Value = LaunchSpec> {
         let lists =
             (proptest::collection::vec(texts(), 0..5), proptest::collection::vec((texts(), texts()), 0..5));
-        (texts(), texts(), lists, proptest::option::of(0u32..0o1000), any::<[u32; 4]>()).prop_map(
-            |(program, cwd, (args, env), umask, numbers)| LaunchSpec {
+        let rlimit = (any::<u32>(), any::<u64>()).prop_map(|(resource, value)| Rlimit { resource, value });
+        let extras = (proptest::option::of(texts()), proptest::collection::vec(rlimit, 0..4));
+        (texts(), texts(), lists, proptest::option::of(0u32..0o1000), any::<[u32; 4]>(), extras).prop_map(
+            |(program, cwd, (args, env), umask, numbers, (cgroup, rlimits))| LaunchSpec {
                 program,
                 args,
                 cwd: cwd.into(),
@@ -233,6 +314,8 @@ mod tests {
                     min_free_bytes: numbers[2].into(),
                 },
                 leftover_grace: Duration::from_millis(numbers[3].into()),
+                cgroup: cgroup.map(PathBuf::from),
+                rlimits,
             },
         )
     }
@@ -280,6 +363,20 @@ mod tests {
         let mut spec = LaunchSpec::new("true", "/");
         spec.env.push(("A=B".into(), "c".into()));
         assert!(matches!(spec.write(dir.path()), Err(SpecError::EnvName { .. })));
+    }
+
+    #[test]
+    fn a_spec_without_extras_is_read_by_the_oldest_shim_and_unknown_extras_are_skipped() {
+        let mut spec = LaunchSpec::new("true", "/");
+        assert_eq!(spec.encode()[8], 1);
+        spec.cgroup = Some("/sys/fs/cgroup/x".into());
+        let mut bytes = spec.encode();
+        assert_eq!(bytes[8], 2);
+        // One extra more than this version writes: a tag, a length and three bytes.
+        let count = bytes.len() - ("/sys/fs/cgroup/x".len() + 1 + 4) - 4;
+        bytes[count] += 1;
+        bytes.extend_from_slice(&[250, 3, 0, 0, 0, 1, 2, 3]);
+        assert_eq!(LaunchSpec::decode(&bytes).unwrap(), spec);
     }
 
     #[test]

@@ -29,6 +29,12 @@ fn reports() -> impl Strategy<Value = Report> {
             exit: Exit { code, signal },
             time: Time(time)
         }),
+        any::<(u64, u64)>().prop_map(|(oom_kills, refused_forks)| Report::LimitHits(LimitHits {
+            oom_kills,
+            memory_limit: oom_kills.checked_sub(1),
+            refused_forks,
+            pids_limit: refused_forks.checked_sub(1),
+        })),
         any::<u32>().prop_map(|leftovers| Report::Gone { leftovers }),
         any::<(u64, u32, u64, u64)>().prop_map(|(end, leftovers, lost_bytes, lost_lines)| Report::Done {
             end,
