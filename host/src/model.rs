@@ -243,7 +243,19 @@ pub struct Exit {
     pub signal: Option<i32>,
 }
 
+/// How a remark on an end begins that explains it: the kernel killed the process for want of memory.
+pub const OUT_OF_MEMORY: &str = "out of memory";
+
 impl Exit {
+    /// Returns the exit in words with a remark on it: `killed by SIGKILL (9): out of memory, limit 64 MiB`.
+    pub fn with_note(self, note: Option<&str>) -> String {
+        match note {
+            Some(note) if note.starts_with(OUT_OF_MEMORY) => format!("{self}: {note}"),
+            Some(note) => format!("{self}; {note}"),
+            None => self.to_string(),
+        }
+    }
+
     /// Returns whether the process ended by itself with status 0.
     pub fn is_success(self) -> bool {
         self.code == Some(0)

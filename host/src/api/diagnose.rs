@@ -70,13 +70,9 @@ impl<'a> MaxBySeq<'a> for Option<&'a Line> {
 fn run_view(record: RunRecord) -> RunView {
     let how = match (&record.spawn_error, record.exit, record.ended_at) {
         (Some(error), _, _) => error.clone(),
-        (None, Some(exit), _) => exit.to_string(),
+        (None, Some(exit), _) => exit.with_note(record.note.as_deref()),
         (None, None, Some(_)) => "ended, nobody knows how".to_owned(),
         (None, None, None) => "running".to_owned(),
-    };
-    let how = match &record.note {
-        Some(note) => format!("{how}; {note}"),
-        None => how,
     };
     RunView {
         run: record.run,

@@ -24,7 +24,7 @@ use crate::config::{ConfigError, Project};
 use crate::pipeline::{Fact, OnFact, Pipeline, Source};
 use crate::plugins::{self, Origin, PluginEngine, PluginSettings, REGEX_CLASSIFIER_NAME, Registry};
 use crate::store::{Catalogue, CatalogueError, Recovery, Store, StoreError};
-use crate::supervisor::{Context, Fleet, RunEvent, ShimProgram, Sign, look_back};
+use crate::supervisor::{Cgroups, Context, Fleet, RunEvent, ShimProgram, Sign, clear_leftovers, look_back};
 
 /// Threads that take in output; the second keeps a quiet process readable beside a flooding one.
 const PIPELINE_THREADS: usize = 2;
@@ -110,6 +110,7 @@ impl Daemon {
             runs_dir: paths.runs_dir(),
             sockets_dir: paths.runtime_dir.clone(),
             shim,
+            cgroups: Cgroups::probe(&paths.key()),
             events,
         });
         let fleet_slot = Arc::new(OnceLock::new());
@@ -119,6 +120,7 @@ impl Daemon {
         tokio::spawn(pass_on(events_rx, pipeline.clone()));
 
         let pasts = look_back(&context)?;
+        clear_leftovers(&context);
         let fleet = Arc::new(Fleet::new(context, project, pasts));
         let runs_dir = paths.runs_dir();
         store.retain_positions(|run| runs_dir.join(run.to_string()).exists());

@@ -114,6 +114,12 @@ impl Paths {
         private_dir(&self.runtime_dir)
     }
 
+    /// Returns what tells this project from all others on the machine, where a name has to do so: sixteen hexadecimal
+    /// digits.
+    pub fn key(&self) -> String {
+        digest(&self.state_dir, 16)
+    }
+
     /// Returns the daemon's socket.
     pub fn socket(&self) -> PathBuf {
         self.runtime_dir.join("daemon")

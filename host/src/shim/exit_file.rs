@@ -215,7 +215,7 @@ mod tests {
         fn records_come_back_as_they_went(
             code in proptest::option::of(0..256), signal in proptest::option::of(1..65), time: i64, end: u64,
             leftovers: u32, lost_bytes: u64, lost_lines: u64, errno: i32, what in 1u8..9,
-            (oom_kills, refused_forks): (u64, u64), limits: (Option<u64>, Option<u64>),
+            oom_kills: u64, refused_forks: u64, limits: (Option<u64>, Option<u64>),
         ) {
             let hits = LimitHits { oom_kills, memory_limit: limits.0, refused_forks, pids_limit: limits.1 };
             let hits = if hits.is_any() { hits } else { LimitHits::default() };

@@ -61,8 +61,8 @@ impl Leftovers {
             return;
         }
         if now >= self.kill_from {
+            self.seen.extend(kill_cgroup(self.root, cgroup));
             self.signal(libc::SIGKILL);
-            kill_cgroup(cgroup);
             self.next_look = now + self.pause;
             self.pause = (self.pause * 2).min(KILL_AGAIN_MAX);
         } else if !self.is_asked {
@@ -88,16 +88,19 @@ pub(super) fn signal_tree(root: i32, signal: i32) -> Report {
 
 /// Kills every descendant of `root` and all that is in `cgroup`.
 pub(super) fn kill_tree(root: i32, cgroup: Option<&Cgroup>) -> Report {
-    // Counted before they go; those that the cgroup alone holds are not.
+    let killed = u32::try_from(kill_cgroup(root, cgroup).len()).unwrap_or(u32::MAX);
     let (reached, errno) = signal_all(root, libc::SIGKILL, |_| {});
-    kill_cgroup(cgroup);
-    Report::Signalled { reached, errno }
+    Report::Signalled { reached: reached.max(killed), errno }
 }
 
-fn kill_cgroup(cgroup: Option<&Cgroup>) {
-    if let Some(Err(error)) = cgroup.map(Cgroup::kill) {
+/// Kills all that is in `cgroup`, and returns the descendants of `root` there were before.
+fn kill_cgroup(root: i32, cgroup: Option<&Cgroup>) -> Vec<Process> {
+    let Some(cgroup) = cgroup else { return Vec::new() };
+    let before = descendants(root);
+    if let Err(error) = cgroup.kill() {
         complain(&format_args!("cannot kill the cgroup: {error}"));
     }
+    before
 }
 
 /// Returns whether a signal asks a process to end in its own way, which a stopped one cannot hear.

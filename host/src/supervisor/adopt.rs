@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use super::{Bell, Context, RunBegan, RunEvent, procfs};
+use super::{Bell, Context, RunBegan, RunEvent, cgroup, procfs};
 use crate::model::{Exit, ProcessName, RunId, Time};
 use crate::shim::tree::{Process, descendants};
 use crate::shim::{DoneRecord, read_done, read_exit};
@@ -19,6 +19,8 @@ use crate::store::{CatalogueError, RunRecord};
 const SHIM_START: Duration = Duration::from_secs(2);
 /// Pause between two tries to reach it.
 const SHIM_LOOK: Duration = Duration::from_millis(5);
+/// What is said of a run whose shim had still something to do.
+const SHIM_DIED_LATE: &str = "its shim died before it had taken in the last output";
 /// An exit nobody knows.
 const LOST: Exit = Exit { code: None, signal: None };
 
@@ -119,9 +121,13 @@ fn is_starting(dir: &Path) -> bool {
 fn close(context: &Context, record: &RunRecord) -> Result<(), CatalogueError> {
     let run = record.run;
     let _ = fs::remove_file(context.shim_socket(run));
+    // Whoever is left in it has lost the shim too, also those who descend from nobody that is known.
+    if let Some(dir) = cgroup::of_run(&context.run_dir(run)) {
+        cgroup::clear(&dir);
+    }
     match ending(&context.run_dir(run)) {
         Ending::NotSpawned(why) => context.catalogue.run_not_spawned(run, Time::now(), &why),
-        Ending::Known { exit, time, note } => context.catalogue.end_run(run, time, exit, note),
+        Ending::Known { exit, time, note } => context.catalogue.end_run(run, time, exit, note.as_deref()),
         Ending::Unknown => {
             // Start times count from boot: after another boot they tell nothing.
             let this_boot =
@@ -139,7 +145,7 @@ fn close(context: &Context, record: &RunRecord) -> Result<(), CatalogueError> {
 /// How the run in a directory ended, as its shim wrote it down.
 pub(super) enum Ending {
     NotSpawned(String),
-    Known { exit: Exit, time: Time, note: Option<&'static str> },
+    Known { exit: Exit, time: Time, note: Option<String> },
     Unknown,
 }
 
@@ -147,7 +153,7 @@ pub(super) enum Ending {
 pub(super) fn ending(dir: &Path) -> Ending {
     match (read_done(dir), read_exit(dir)) {
         (Ok(Some(DoneRecord::Ended { exit, .. })), _) => {
-            Ending::Known { exit: exit.exit, time: exit.time, note: None }
+            Ending::Known { exit: exit.exit, time: exit.time, note: cgroup::remark(exit.hits, exit.exit) }
         }
         (Ok(Some(DoneRecord::SpawnFailed { failure, .. })), _) => {
             Ending::NotSpawned(failure.describe("the program", "the working directory"))
@@ -155,7 +161,10 @@ pub(super) fn ending(dir: &Path) -> Ending {
         (_, Ok(Some(record))) => Ending::Known {
             exit: record.exit,
             time: record.time,
-            note: Some("its shim died before it had taken in the last output"),
+            note: Some(match cgroup::remark(record.hits, record.exit) {
+                Some(remark) => format!("{remark}; {SHIM_DIED_LATE}"),
+                None => SHIM_DIED_LATE.to_owned(),
+            }),
         },
         _ => Ending::Unknown,
     }

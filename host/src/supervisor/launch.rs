@@ -9,6 +9,7 @@ use std::process::Child;
 
 use super::Context;
 use super::preflight::{StartProblem, check_directory, resolve_program};
+use super::{cgroup, limits};
 use crate::config::{Command, ProcessConfig};
 use crate::model::{ProcessName, RunId, Time};
 use crate::shim::LaunchError;
@@ -35,16 +36,20 @@ pub(super) fn launch(
     config: &ProcessConfig,
     reason: &str,
 ) -> Result<Launched, StartProblem> {
-    let spec = spec(name, config)?;
+    let mut spec = spec(name, config)?;
     let began = Time::now();
     let new_run =
         NewRun { process: name, command: &words(config), cwd: &config.cwd, reason, started_at: began };
     let run = context.catalogue.begin_run(new_run).map_err(|e| StartProblem::Store(e.to_string()))?;
+    spec.cgroup = context.cgroups.make(run, &config.limits);
     match spawn(context, run, &spec) {
         Ok((shim, socket)) => Ok(Launched { run, shim, socket, began }),
         Err(problem) => {
             // The run exists in the catalogue; leave no trace on disk and say there what became of it.
             let _ = std::fs::remove_dir_all(context.run_dir(run));
+            if let Some(cgroup) = &spec.cgroup {
+                cgroup::remove(cgroup);
+            }
             let _ = context.catalogue.run_not_spawned(run, Time::now(), &problem.to_string());
             Err(problem)
         }
@@ -95,5 +100,8 @@ fn spec(name: &ProcessName, config: &ProcessConfig) -> Result<LaunchSpec, StartP
         umask: None,
         spool: SpoolLimits::default(),
         leftover_grace: config.stop.grace,
+        // Has the run's number in its name, which there is none of yet.
+        cgroup: None,
+        rlimits: limits::rlimits(&config.limits)?,
     })
 }

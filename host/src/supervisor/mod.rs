@@ -23,11 +23,14 @@
 //! passes on, and what classifiers see comes back as [`Sign`]s.
 
 mod adopt;
+mod cgroup;
+mod cgroup_site;
 mod disk;
 mod driver;
 mod fleet;
 mod handle;
 mod launch;
+mod limits;
 mod link;
 mod policy;
 mod preflight;
@@ -42,6 +45,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 pub use adopt::{LastRun, OpenRun, Past, look_back};
+pub use cgroup::{Cgroups, InForce, clear_leftovers};
+pub use cgroup_site::Controllers;
 pub use disk::disk_trouble;
 pub use driver::supervise;
 pub use fleet::Fleet;
@@ -65,6 +70,8 @@ pub struct Context {
     pub sockets_dir: PathBuf,
     /// The program `ostler-shim`, and the arguments that go before its own.
     pub shim: ShimProgram,
+    /// What holds runs together and limits them, where the machine lets it.
+    pub cgroups: Cgroups,
     pub events: mpsc::UnboundedSender<RunEvent>,
 }
 

@@ -23,6 +23,11 @@ pub enum StartProblem {
     ProgramIsDirectory(PathBuf),
     #[error("program {} is not executable; run chmod +x on it, or start it through its interpreter", .0.display())]
     NotExecutable(PathBuf),
+    #[error(
+        "`limits.{key}` is {wanted}, above the {hard} this user may set: lower it, or raise the hard limit (`ulimit \
+         -H`, /etc/security/limits.conf, `LimitNOFILE=` and its like of a systemd unit) and start the daemon anew"
+    )]
+    AboveHardLimit { key: &'static str, wanted: String, hard: String },
     #[error("{0}")]
     Environment(String),
     #[error("cannot spawn: {0}")]

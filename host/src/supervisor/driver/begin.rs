@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use super::{ActiveRun, Driver, End, Event, Life, Phase, SPAWN_WAIT, StartReply};
 use crate::model::{RunId, Time};
+use crate::shim::LimitHits;
 use crate::shim::control::Report;
 use crate::store::ProcessId;
 use crate::supervisor::adopt::{LastRun, OpenRun};
@@ -96,6 +97,7 @@ impl Driver {
             pid: None,
             start_ticks: 0,
             exit: None,
+            hits: LimitHits::default(),
             phase: Phase::Spawning { deadline: Instant::now() + SPAWN_WAIT },
             starters: Vec::new(),
             stoppers: Vec::new(),

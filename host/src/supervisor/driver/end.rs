@@ -14,7 +14,7 @@ use crate::supervisor::handle::{SendError, Started, Stopped};
 use crate::supervisor::policy::Decision;
 use crate::supervisor::preflight::StartProblem;
 use crate::supervisor::snapshot::State;
-use crate::supervisor::{Context, RunEvent};
+use crate::supervisor::{Context, RunEvent, cgroup, limits};
 
 impl Driver {
     pub(super) async fn shim_vanished(&mut self) {
@@ -28,16 +28,23 @@ impl Driver {
                 if let Some(active) = self.active(run) {
                     active.exit = Some(exit);
                 }
-                return self.ended(note.map(str::to_owned)).await;
+                return self.ended(note).await;
             }
             Ending::NotSpawned(why) => return self.spawn_failed(&StartProblem::Spawn(why)).await,
             Ending::Unknown => {}
         }
         warn!(process = %self.name, %run, "the shim died");
         // Without its shim the child has nobody to take its output; it must not stay as a ghost that holds a port.
-        if let Some(pid) = pid {
-            let _ = tokio::task::spawn_blocking(move || kill_orphan(pid, start_ticks)).await;
-        }
+        let dir = self.context.run_dir(run);
+        let killing = tokio::task::spawn_blocking(move || {
+            if let Some(pid) = pid {
+                kill_orphan(pid, start_ticks);
+            }
+            if let Some(dir) = cgroup::of_run(&dir) {
+                cgroup::clear(&dir);
+            }
+        });
+        let _ = killing.await;
         self.ended(Some("its shim died, so its exit status is not known".to_owned())).await;
     }
 
@@ -48,13 +55,14 @@ impl Driver {
             watcher.abort();
         }
         let exit = active.exit.unwrap_or(Exit { code: None, signal: None });
+        let note = self.with_limits(note, &active, exit);
         let how = match &active.phase {
             Phase::Stopping { killed: true, .. } => {
-                format!("{exit} after a grace of {:?}", self.config.stop.grace)
+                let how = format!("{exit} after a grace of {:?}", self.config.stop.grace);
+                note.as_ref().map_or_else(|| how.clone(), |note| format!("{how}; {note}"))
             }
-            _ => exit.to_string(),
+            _ => exit.with_note(note.as_deref()),
         };
-        let how = note.as_ref().map_or_else(|| how.clone(), |note| format!("{how}; {note}"));
         self.close_run(&mut active, End::Exited { exit, note }).await;
         for reader in active.readers.drain(..) {
             let _ = reader.send(Err(SendError::NotRunning));
@@ -68,6 +76,15 @@ impl Driver {
         } else {
             self.after_exit(exit, active.since.elapsed(), how);
         }
+    }
+
+    /// Puts what the limits have to do with the end before what else is to be said of it.
+    fn with_limits(&self, note: Option<String>, active: &ActiveRun, exit: Exit) -> Option<String> {
+        let stopping = matches!(active.phase, Phase::Stopping { .. });
+        let suspicion = || limits::suspicion(&self.config.limits, exit, active.since.elapsed());
+        let remark = cgroup::remark(active.hits, exit).or_else(|| (!stopping).then(suspicion).flatten());
+        let notes: Vec<String> = remark.into_iter().chain(note).collect();
+        (!notes.is_empty()).then(|| notes.join("; "))
     }
 
     pub(super) async fn after_stop(&mut self, active: ActiveRun, exit: Exit, how: String) {
@@ -162,10 +179,17 @@ async fn record(
     let (context, end) = (Arc::clone(context), Arc::clone(end));
     let recorded = tokio::task::spawn_blocking(move || {
         let _ = std::fs::remove_file(context.shim_socket(run));
-        match &*end {
+        // Read before the run is closed, for its directory goes then.
+        let over = cgroup::of_run(&context.run_dir(run));
+        let recorded = match &*end {
             End::Exited { exit, note } => context.catalogue.end_run(run, ended_at, *exit, note.as_deref()),
             End::NotSpawned(why) => context.catalogue.run_not_spawned(run, ended_at, why),
+        };
+        if let (Some(over), Ok(())) = (over, &recorded) {
+            // Nobody has to wait for that.
+            std::thread::spawn(move || cgroup::clear(&over));
         }
+        recorded
     });
     match recorded.await {
         Ok(Err(error @ CatalogueError::Use { .. })) => Err(error),

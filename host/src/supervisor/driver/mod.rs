@@ -14,6 +14,7 @@ use tracing::{debug, info, warn};
 
 use crate::config::ProcessConfig;
 use crate::model::{Exit, ProcessName, RunId, Time};
+use crate::shim::LimitHits;
 use crate::shim::control::{Report, Request, Scope};
 use crate::store::Wanted;
 use crate::supervisor::adopt::Past;
@@ -85,6 +86,8 @@ struct ActiveRun {
     pid: Option<u32>,
     start_ticks: u64,
     exit: Option<Exit>,
+    /// What its limits have cost it.
+    hits: LimitHits,
     phase: Phase,
     starters: Vec<StartReply>,
     stoppers: Vec<oneshot::Sender<Stopped>>,
@@ -315,6 +318,11 @@ impl Driver {
                     snapshot.pid = None;
                     snapshot.ready = false;
                 });
+            }
+            Upward::Report(Report::LimitHits(hits)) => {
+                if let Some(active) = self.active(run) {
+                    active.hits = hits;
+                }
             }
             Upward::Report(Report::StdinTaken { accepted, open }) => {
                 self.stdin_taken(accepted as usize, open)
