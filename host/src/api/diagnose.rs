@@ -6,7 +6,7 @@ use super::types::{ApiError, Caller, Diagnosis, ErrorKind, RunView};
 use super::wait::describe;
 use super::{Api, view};
 use crate::config::Command;
-use crate::model::{Exit, Line};
+use crate::model::{Exit, Line, OUT_OF_MEMORY};
 use crate::store::RunRecord;
 use crate::supervisor::{Handle, Snapshot, State, procfs};
 
@@ -28,7 +28,8 @@ impl Api {
             None => (Vec::new(), Vec::new()),
         };
         let facts = snapshot.run.map(|run| self.parts.pipeline.facts(run)).unwrap_or_default();
-        let hints = hints(&handle, &snapshot, &runs, &errors, &facts).await;
+        let mut hints = hints(&handle, &snapshot, &runs, &errors, &facts).await;
+        hints.extend(self.limit_hints(&handle, &snapshot).await);
         let newest = errors.last().max_by_seq(tail.last());
         let cursor = newest.map_or_else(|| self.parts.store.newest(), |line| line.seq);
         let config = handle.config();
@@ -130,10 +131,13 @@ async fn hints(
         Some(Exit { signal: Some(9), .. })
             if snapshot.state == State::Failed || snapshot.state == State::Backoff =>
         {
-            hints.push(
+            let is_explained = runs.first().is_some_and(|run| run.how.contains(OUT_OF_MEMORY));
+            hints.push(if is_explained {
+                "raise `limits.memory`, or find what takes the memory: the kernel killed it at its limit".to_owned()
+            } else {
                 "SIGKILL from outside: somebody killed it, or the kernel ran out of memory (see `dmesg`)"
-                    .to_owned(),
-            );
+                    .to_owned()
+            });
         }
         Some(Exit { signal: Some(11), .. }) if !snapshot.state.is_alive() => {
             hints.push("SIGSEGV: a native crash; its core dump or a debugger tells more".to_owned());

@@ -23,6 +23,7 @@ impl Api {
                 self.diagnose(caller, &name).await.map(|diagnosis| Response::Diagnose(Box::new(diagnosis)))
             }
             Request::Plugins {} => self.plugins(caller).await.map(Response::Plugins),
+            Request::Doctor {} => self.doctor(caller).await.map(Response::Doctor),
             Request::Status {} => self.status(caller).await.map(Response::Status),
         };
         result.unwrap_or_else(Response::Error)

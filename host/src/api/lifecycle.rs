@@ -142,7 +142,7 @@ impl Api {
                 process: view::of(handle.snapshot()).await,
                 already_running: started.already_running,
                 cursor: self.cursor_before_run(started.run).await,
-                warning: self.config_warning().await,
+                warning: self.start_warning([handle]).await,
             }),
             Err(error) => {
                 Err(ApiError::new(ErrorKind::Failed, format!("cannot start `{}`: {error}", handle.name())))
@@ -181,8 +181,9 @@ impl Api {
         }
         let mut results: BTreeMap<ProcessName, Result<(), String>> =
             tasks.join_all().await.into_iter().collect();
-        let mut reply =
-            UpReply { started: Vec::new(), failed: Vec::new(), warning: self.config_warning().await };
+        let handles: Vec<Handle> = order.iter().filter_map(|name| self.parts.fleet.get(name)).collect();
+        let warning = self.start_warning(&handles).await;
+        let mut reply = UpReply { started: Vec::new(), failed: Vec::new(), warning };
         for name in order {
             let Some(handle) = self.parts.fleet.get(&name) else { continue };
             match results.remove(&name) {

@@ -5,8 +5,10 @@
 
 mod diagnose;
 mod dispatch;
+pub mod doctor;
 mod gate;
 mod lifecycle;
+mod limits;
 mod logs;
 mod types;
 mod view;
@@ -36,6 +38,8 @@ pub struct Parts {
     pub catalogue: Arc<Catalogue>,
     pub pipeline: Pipeline,
     pub state_dir: PathBuf,
+    /// What `doctor` looks at.
+    pub places: doctor::Places,
     /// The text of the configuration file as it was read.
     pub config_text: Option<String>,
     /// What is wrong with Ostler itself, for `status`.
@@ -81,6 +85,7 @@ impl Api {
         warnings.extend(tokio::task::spawn_blocking(look).await.ok().flatten());
         warnings.extend(self.parts.pipeline.warning());
         warnings.extend(self.config_warning().await);
+        warnings.extend(self.limit_warnings());
         let project = self.parts.fleet.project();
         Ok(StatusReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),

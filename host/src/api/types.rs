@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::doctor::Check;
 use crate::model::{Exit, Level, Line, ProcessName, RunId, Stream, Time};
 use crate::plugins::PluginStatus;
 use crate::supervisor::State;
@@ -88,6 +89,8 @@ pub enum Request {
     },
     Plugins {},
     Status {},
+    /// What is in force on this machine.
+    Doctor {},
 }
 
 /// An answer on the daemon's socket: one JSON object a line, in the order of the requests.
@@ -107,6 +110,7 @@ pub enum Response {
     Diagnose(Box<Diagnosis>),
     Plugins(Vec<PluginStatus>),
     Status(StatusReply),
+    Doctor(Vec<Check>),
     Error(ApiError),
 }
 

@@ -10,6 +10,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::exit::{CliError, Code};
 use super::wire::{FrameError, FrameReader, Hello, HelloReply, VERSION, frame};
+use crate::api::doctor::Check;
 use crate::api::{
     ApiError, Diagnosis, DownReply, ErrorKind, LogsReply, LogsRequest, ProcessView, Request, Response,
     SendReply, SendRequest, StartReply, StatusReply, StopReply, UpReply, WaitReply, WaitRequest,
@@ -155,6 +156,10 @@ impl Client {
 
     pub async fn status(&mut self) -> Result<StatusReply, ClientError> {
         ask!(self, Request::Status {}, Status)
+    }
+
+    pub async fn doctor(&mut self) -> Result<Vec<Check>, ClientError> {
+        ask!(self, Request::Doctor {}, Doctor)
     }
 
     /// Sends one request and reads its answer. A call that is given up half-way leaves its answer in the

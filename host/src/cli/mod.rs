@@ -37,7 +37,7 @@ use context::Context;
 ///
 /// The processes are those of the nearest `ostler.toml`, in this folder or one above it. A
 /// daemon in the background looks after them; commands start it when it does not run, except
-/// `down`, `init` and `status`.
+/// `down`, `init`, `status` and `doctor`.
 #[derive(Debug, Parser)]
 #[command(name = "ostler", version, after_long_help = AFTER_HELP, verbatim_doc_comment)]
 struct Cli {

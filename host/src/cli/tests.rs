@@ -29,7 +29,7 @@ fn help_of_ostler() {
 
     The processes are those of the nearest `ostler.toml`, in this folder or one above it. A
     daemon in the background looks after them; commands start it when it does not run, except
-    `down`, `init` and `status`.
+    `down`, `init`, `status` and `doctor`.
 
     Usage: ostler [OPTIONS] <COMMAND>
 
@@ -47,6 +47,7 @@ fn help_of_ostler() {
       diagnose  Says why a process is as it is
       plugin    Shows the plugins that understand what processes print
       status    Shows where the project, its state, socket and log are, and whether the daemon runs
+      doctor    Says what is in force on this machine, and how to get more
       mcp       Serves the Model Context Protocol on standard input and output, for coding agents
       daemon    Runs the project's daemon in the foreground
       demo      Shows the main job on a small web shop of its own: needs nothing else, leaves nothing behind
@@ -432,6 +433,32 @@ fn help_of_status() {
 
       -h, --help
               Print help
+    ");
+}
+
+#[test]
+fn help_of_doctor() {
+    insta::assert_snapshot!(help(&["doctor"]), @r"
+    Says what is in force on this machine, and how to get more
+
+    Cgroups and what they can limit, the kernel's help with processes, limits, disk, sockets, and
+    systemd: each with a remedy where something is missing. Starts nothing; where the daemon runs,
+    it is asked. Ends with 1 when something fails.
+
+    Usage: ostler doctor [OPTIONS]
+
+    Options:
+          --json
+              Prints {checks: [{name, health, text, remedy}], fails, warns}
+
+      -C, --project <DIR>
+              The project's folder, instead of the current one
+
+          --no-color
+              No colours; `NO_COLOR` in the environment means the same
+
+      -h, --help
+              Print help (see a summary with '-h')
     ");
 }
 

@@ -19,6 +19,7 @@ use tracing::{info, warn};
 pub use lock::{LockError, ProjectLock};
 pub use paths::{Paths, PathsError};
 
+use crate::api::doctor::Places;
 use crate::api::{Api, Parts};
 use crate::config::{ConfigError, Project};
 use crate::pipeline::{Fact, OnFact, Pipeline, Source};
@@ -79,8 +80,9 @@ impl Daemon {
         let _ = self.shutdown.wait_for(|ended| *ended).await;
     }
 
-    /// Puts the log on the device, for an orderly end.
+    /// Puts the log on the device, for an orderly end, and leaves no empty cgroup behind.
     pub fn flush(&self) {
+        self.api.release_cgroups();
         if let Err(error) = self.store.flush() {
             warn!(%error, "cannot flush the log");
         }
@@ -134,6 +136,7 @@ impl Daemon {
             catalogue,
             pipeline,
             state_dir: paths.state_dir.clone(),
+            places: Places::from(paths),
             config_text,
             warnings,
             shutdown,

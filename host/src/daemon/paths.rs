@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::api::doctor::Places;
 use crate::config;
 
 /// Longest path of a socket, in bytes, its final NUL left out.
@@ -31,6 +32,17 @@ pub struct Paths {
     pub user_plugins: Option<PathBuf>,
     /// Compiled plugins, shared by all projects of the user.
     pub compile_cache: PathBuf,
+}
+
+impl From<&Paths> for Places {
+    fn from(paths: &Paths) -> Self {
+        Self {
+            config: paths.config_file.clone(),
+            state_dir: paths.state_dir.clone(),
+            runtime_dir: paths.runtime_dir.clone(),
+            compile_cache: paths.compile_cache.clone(),
+        }
+    }
 }
 
 /// Why the places of a project cannot be had.

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::Context;
-use super::cgroup_site::{Controllers, Site, controllers_in, enable_in, make_dir, try_out};
+use super::cgroup_site::{Controllers, Hindrance, Site, controllers_in, enable_in, make_dir, try_out};
 use super::limits::size;
 use crate::config::Limits;
 use crate::model::{Exit, OUT_OF_MEMORY, RunId};
@@ -38,7 +38,7 @@ const CPU_PERIOD: u64 = 100_000;
 /// The cgroups of one daemon's runs.
 #[derive(Debug)]
 pub struct Cgroups {
-    home: Result<Home, String>,
+    home: Result<Home, Hindrance>,
 }
 
 #[derive(Debug)]
@@ -46,7 +46,7 @@ struct Home {
     dir: PathBuf,
     controllers: Controllers,
     /// Why some controllers are missing.
-    missing: Option<String>,
+    missing: Option<Hindrance>,
 }
 
 /// What is in force, as `doctor` shows it.
@@ -56,7 +56,7 @@ pub struct InForce {
     pub dir: Option<PathBuf>,
     pub controllers: Controllers,
     /// Why there are no cgroups, or not all controllers.
-    pub why_not: Option<String>,
+    pub why_not: Option<Hindrance>,
 }
 
 impl Cgroups {
@@ -69,7 +69,7 @@ impl Cgroups {
                 let (dir, controllers) = (home.dir.display(), home.controllers.names().join(" "));
                 info!(%dir, controllers, "runs get cgroups");
             }
-            Err(why) => info!(why, "runs get no cgroups"),
+            Err(why) => info!(%why, "runs get no cgroups"),
         }
         Self { home }
     }
@@ -79,13 +79,8 @@ impl Cgroups {
         let key = format!("doctor-{}", std::process::id());
         match Site::find().and_then(|site| Home::foresee(&site, &key)) {
             Ok(home) => Self { home: Ok(home) }.in_force(),
-            Err(why) => Self::none(why).in_force(),
+            Err(why) => Self { home: Err(why) }.in_force(),
         }
-    }
-
-    /// Returns no cgroups at all, for the reason given.
-    pub fn none(why: impl Into<String>) -> Self {
-        Self { home: Err(why.into()) }
     }
 
     /// Returns what is in force.
@@ -103,7 +98,7 @@ impl Cgroups {
     }
 
     /// Makes the cgroup of a run with its limits; `None` where there are no cgroups.
-    pub(super) fn make(&self, run: RunId, limits: &Limits) -> Option<PathBuf> {
+    pub fn make(&self, run: RunId, limits: &Limits) -> Option<PathBuf> {
         let home = self.home.as_ref().ok()?;
         let dir = home.dir.join(format!("r{run}"));
         if let Err(error) = home.make_run(&dir) {
@@ -131,7 +126,7 @@ impl Cgroups {
             return None;
         }
         let (limits, is_are) = if missing.len() == 1 { ("limit", "is") } else { ("limits", "are") };
-        let why = in_force.why_not.unwrap_or_else(|| "the kernel does not have these controllers".to_owned());
+        let why = in_force.why_not.map_or_else(|| "nobody knows why".to_owned(), |why| why.to_string());
         let missing = missing.join(", ");
         Some(format!(
             "the {limits} on {missing} {is_are} not in force, because {why}; `ostler doctor` tells how to get there"
@@ -162,7 +157,7 @@ impl Cgroups {
 }
 
 impl Home {
-    fn make(site: &Site, key: &str) -> Result<Self, String> {
+    fn make(site: &Site, key: &str) -> Result<Self, Hindrance> {
         let dir = site.dir.join(format!("ostler-{key}"));
         make_dir(&dir).map_err(|error| cannot_make(site, &error))?;
         if let Err(why) = try_out(&dir) {
@@ -171,23 +166,21 @@ impl Home {
         }
         let (_, missing) = site.enable();
         let controllers = enable_all(&dir);
-        Ok(Self { missing: missing.or_else(|| not_there(controllers)), dir, controllers })
+        Ok(Self { missing: missing.or_else(|| not_there(site, controllers)), dir, controllers })
     }
 
-    fn foresee(site: &Site, key: &str) -> Result<Self, String> {
+    fn foresee(site: &Site, key: &str) -> Result<Self, Hindrance> {
         let dir = site.dir.join(format!("ostler-{key}"));
         make_dir(&dir).map_err(|error| cannot_make(site, &error))?;
         let tried = try_out(&dir);
         let _ = fs::remove_dir(&dir);
         tried?;
-        let shared = site.is_shared().then(|| {
-            let dir = site.dir.display();
-            format!("other processes are in its cgroup {dir}, which is not delegated to Ostler")
-        });
-        let controllers = if shared.is_some() { site.enabled() } else { site.controllers() };
-        let missing = site.controllers().without(controllers);
-        let shared = shared.filter(|_| missing != Controllers::default());
-        Ok(Self { missing: shared.or_else(|| not_there(controllers)), dir: site.dir.clone(), controllers })
+        let is_shared = site.is_shared();
+        let controllers = if is_shared { site.enabled() } else { site.controllers() };
+        let is_kept = is_shared && site.controllers().without(controllers) != Controllers::default();
+        let shared = is_kept.then(|| Hindrance::Shared(site.dir.clone()));
+        let missing = shared.or_else(|| not_there(site, controllers));
+        Ok(Self { missing, dir: site.dir.clone(), controllers })
     }
 
     fn make_run(&self, dir: &Path) -> io::Result<()> {
@@ -208,12 +201,12 @@ impl Home {
     }
 }
 
-fn cannot_make(site: &Site, error: &io::Error) -> String {
-    let dir = site.dir.display();
+fn cannot_make(site: &Site, error: &io::Error) -> Hindrance {
+    let dir = site.dir.clone();
     match error.raw_os_error() {
-        Some(libc::EROFS) => format!("the cgroups at {dir} are mounted read-only, as in a container"),
-        Some(libc::EACCES | libc::EPERM) => format!("the cgroup {dir} belongs to another user"),
-        _ => format!("no cgroup can be made in {dir}: {error}"),
+        Some(libc::EROFS) => Hindrance::ReadOnly(dir),
+        Some(libc::EACCES | libc::EPERM) => Hindrance::Foreign(dir),
+        _ => Hindrance::Other(format!("no cgroup can be made in {}: {error}", dir.display())),
     }
 }
 
@@ -225,13 +218,10 @@ fn enable_all(dir: &Path) -> Controllers {
 }
 
 /// Says which controllers are missing where nobody has said why.
-fn not_there(controllers: Controllers) -> Option<String> {
-    let all = Controllers { memory: true, cpu: true, pids: true };
-    let missing = all.without(controllers).names();
-    (!missing.is_empty()).then(|| {
-        let missing = missing.join(", ");
-        format!("the cgroups of version 2 that it may make have no controllers for {missing}")
-    })
+fn not_there(site: &Site, controllers: Controllers) -> Option<Hindrance> {
+    let missing = Controllers { memory: true, cpu: true, pids: true }.without(controllers).names();
+    let (dir, names) = (site.dir.clone(), missing.join(", "));
+    (!missing.is_empty()).then_some(Hindrance::NoControllers { dir, missing: names })
 }
 
 /// Returns what is to be written into which file of a run's cgroup.
@@ -259,6 +249,12 @@ pub fn clear_leftovers(context: &Context) {
         Ok(open) => context.cgroups.clear_leftovers(&open.iter().map(|record| record.run).collect()),
         Err(error) => warn!(%error, "cannot look for cgroups that were left"),
     }
+}
+
+/// Returns what the limits of a run have cost it so far, in words; `None` when nothing, or it is over. Blocking.
+pub fn live_remark(context: &Context, run: RunId) -> Option<String> {
+    let hits = Cgroup::at(of_run(&context.run_dir(run))?).hits();
+    remark(hits, Exit { code: None, signal: None })
 }
 
 /// Returns the cgroup of the run whose directory this is.
@@ -361,7 +357,7 @@ mod tests {
 
     #[test]
     fn limits_that_are_not_in_force_are_named_with_the_reason() {
-        let none = Cgroups::none("the cgroup /x belongs to another user");
+        let none = Cgroups { home: Err(Hindrance::Foreign("/x".into())) };
         assert_eq!(none.shortfall(&Limits::default()), None);
         let told = none.shortfall(&limits()).unwrap();
         assert_eq!(
@@ -372,7 +368,8 @@ mod tests {
         let home = Home { dir: "/x".into(), controllers: ALL, missing: None };
         assert_eq!(Cgroups { home: Ok(home) }.shortfall(&limits()), None);
         let some = Controllers { memory: true, ..Controllers::default() };
-        let home = Home { dir: "/x".into(), controllers: some, missing: not_there(some) };
+        let missing = Hindrance::NoControllers { dir: "/x".into(), missing: "cpu, pids".into() };
+        let home = Home { dir: "/x".into(), controllers: some, missing: Some(missing) };
         let told = Cgroups { home: Ok(home) }.shortfall(&Limits { pids: Some(3), ..limits() }).unwrap();
         assert!(told.starts_with("the limits on cpu, pids are not in force, because"), "{told}");
     }

@@ -47,6 +47,52 @@ const LEAF: &str = "ostler-daemon";
 /// Rounds over processes that are to be moved, for those forked meanwhile.
 const ROUNDS: usize = 8;
 
+/// Why there are no cgroups for runs, or not all that limits need.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Hindrance {
+    #[error("this kernel has no cgroups of version 2")]
+    NoVersion2,
+    #[error("cgroups of version 2 are not mounted here")]
+    NotMounted,
+    #[error("the cgroup {} of this process cannot be seen from here", .0.display())]
+    Unseen(PathBuf),
+    #[error("the cgroups at {} are mounted read-only", .0.display())]
+    ReadOnly(PathBuf),
+    #[error("the cgroup {} belongs to another user", .0.display())]
+    Foreign(PathBuf),
+    #[error("other processes are in the cgroup {}, which is not delegated to Ostler", .0.display())]
+    Shared(PathBuf),
+    #[error("the kernel is older than 5.14 and has no `cgroup.kill`")]
+    OldKernel,
+    #[error("the cgroup {} has no controllers for {missing} to give away", dir.display())]
+    NoControllers { dir: PathBuf, missing: String },
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Hindrance {
+    /// Returns what a user can do about it.
+    pub fn remedy(&self) -> &'static str {
+        const DELEGATE: &str = "start the daemon in a scope that systemd delegates to it: `ostler down`, then \
+             `systemd-run --user --scope -p Delegate=yes ostler up -d`; or let systemd start it, by a unit with \
+             `Delegate=yes`";
+        match self {
+            Self::NoVersion2 | Self::OldKernel => "boot a kernel of 5.14 or later with cgroups of version 2",
+            Self::NotMounted => "mount them: `mount -t cgroup2 none /sys/fs/cgroup`, or boot with systemd, which does",
+            Self::Unseen(_) | Self::ReadOnly(_) => {
+                "in a container, give it a cgroup namespace and writable cgroups of its own (Docker: \
+                 `--cgroupns=private --privileged`; Podman does so with `--systemd=always`)"
+            }
+            Self::Foreign(_) | Self::Shared(_) => DELEGATE,
+            Self::NoControllers { .. } => {
+                "take the controllers from version 1 (kernel command line: `cgroup_no_v1=all`), or have systemd pass \
+                 them on to users (`systemctl edit user@.service`: `[Service]`, `Delegate=cpu memory pids`)"
+            }
+            Self::Other(_) => "see the daemon's log for more",
+        }
+    }
+}
+
 /// The cgroup under which a daemon may make its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Site {
@@ -59,8 +105,8 @@ impl Site {
     /// Finds it from the cgroup that this process is in.
     ///
     /// # Errors
-    /// Why there is none, in words.
-    pub(super) fn find() -> Result<Self, String> {
+    /// Why there is none.
+    pub(super) fn find() -> Result<Self, Hindrance> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let (mount, dir) = own_dir(&mounts, &own)?;
@@ -92,7 +138,7 @@ impl Site {
 
     /// Gives its children what controllers there are, and returns which they have then, with the reason when some are
     /// missing. Moves the processes in it into a leaf where the kernel demands that and they are ours to move.
-    pub(super) fn enable(&self) -> (Controllers, Option<String>) {
+    pub(super) fn enable(&self) -> (Controllers, Option<Hindrance>) {
         let missing = self.controllers().without(self.enabled());
         let mut problem = None;
         for name in missing.names() {
@@ -109,13 +155,11 @@ impl Site {
         (self.enabled(), problem)
     }
 
-    fn cannot_enable(&self, error: &io::Error) -> String {
-        let dir = self.dir.display();
+    fn cannot_enable(&self, error: &io::Error) -> Hindrance {
         if is_busy(error) {
-            format!("other processes are in its cgroup {dir}, which is not delegated to Ostler")
-        } else {
-            format!("{dir}/cgroup.subtree_control cannot be written: {error}")
+            return Hindrance::Shared(self.dir.clone());
         }
+        Hindrance::Other(format!("{}/cgroup.subtree_control cannot be written: {error}", self.dir.display()))
     }
 
     /// Returns whether [`Site::enable`] would have to move processes that are not ours.
@@ -164,21 +208,17 @@ pub(super) fn make_dir(dir: &Path) -> io::Result<()> {
 /// Tries whether a process of this user may enter a cgroup below `home` and be killed there.
 ///
 /// # Errors
-/// Why not, in words.
-pub(super) fn try_out(home: &Path) -> Result<(), String> {
+/// Why not.
+pub(super) fn try_out(home: &Path) -> Result<(), Hindrance> {
     let dir = home.join(format!("trial-{}", std::process::id()));
-    make_dir(&dir).map_err(|error| format!("no cgroup can be made in {}: {error}", home.display()))?;
-    let cgroup = Cgroup::at(&dir);
-    let tried = cgroup
-        .door()
-        .and_then(|door| enter_in_a_child(&door))
-        .map_err(|error| format!("no process can be moved into a cgroup below {}: {error}", home.display()))
-        .and_then(|()| match dir.join("cgroup.kill").exists() {
-            true => Ok(()),
-            false => Err("the kernel is older than 5.14 and has no `cgroup.kill`".to_owned()),
-        });
+    let cannot = |what: &str, error| Hindrance::Other(format!("{what} {}: {error}", home.display()));
+    make_dir(&dir).map_err(|error| cannot("no cgroup can be made in", error))?;
+    let tried = Cgroup::at(&dir).door().and_then(|door| enter_in_a_child(&door));
+    let tried = tried.map_err(|error| cannot("no process can be moved into a cgroup below", error));
+    let can_kill = dir.join("cgroup.kill").exists();
     let _ = fs::remove_dir(&dir);
-    tried
+    tried?;
+    if can_kill { Ok(()) } else { Err(Hindrance::OldKernel) }
 }
 
 /// Forks a child that does nothing but enter.
@@ -209,13 +249,13 @@ fn enter_in_a_child(door: &fs::File) -> io::Result<()> {
 }
 
 /// Returns where version 2 is mounted, and the directory of the cgroup that a process is in.
-fn own_dir(mountinfo: &str, cgroups: &str) -> Result<(PathBuf, PathBuf), String> {
+fn own_dir(mountinfo: &str, cgroups: &str) -> Result<(PathBuf, PathBuf), Hindrance> {
     let own = cgroups.lines().find_map(|line| line.strip_prefix("0::"));
-    let own = own.ok_or("this kernel has no cgroups of version 2")?;
+    let own = own.ok_or(Hindrance::NoVersion2)?;
     let own = Path::new(own.strip_suffix(" (deleted)").unwrap_or(own));
     let mut mounts = mountinfo.lines().filter_map(mount_of_version_2).peekable();
     if mounts.peek().is_none() {
-        return Err("cgroups of version 2 are not mounted here".to_owned());
+        return Err(Hindrance::NotMounted);
     }
     let below = |(root, mount): (PathBuf, PathBuf)| {
         let below = own.strip_prefix(&root).ok()?;
@@ -225,8 +265,7 @@ fn own_dir(mountinfo: &str, cgroups: &str) -> Result<(PathBuf, PathBuf), String>
         let dir = if below.as_os_str().is_empty() { mount.clone() } else { mount.join(below) };
         is_plain.then_some((mount, dir))
     };
-    let found = mounts.find_map(below);
-    found.ok_or_else(|| format!("the cgroup {} of this process cannot be seen from here", own.display()))
+    mounts.find_map(below).ok_or_else(|| Hindrance::Unseen(own.to_owned()))
 }
 
 /// Reads a line of `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`): the root of the mount in its file system, and
@@ -289,7 +328,7 @@ mod tests {
 
     const UNIFIED: &str = "30 24 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate";
 
-    fn dir(mountinfo: &str, cgroups: &str) -> Result<String, String> {
+    fn dir(mountinfo: &str, cgroups: &str) -> Result<String, Hindrance> {
         own_dir(mountinfo, cgroups).map(|(_, dir)| dir.display().to_string())
     }
 
@@ -313,10 +352,9 @@ mod tests {
     #[test]
     fn why_there_is_none_is_told() {
         let old = "31 24 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory";
-        assert_eq!(dir(old, "4:memory:/\n").unwrap_err(), "this kernel has no cgroups of version 2");
-        assert_eq!(dir(old, "0::/\n").unwrap_err(), "cgroups of version 2 are not mounted here");
-        let told = dir(UNIFIED, "0::/../other\n").unwrap_err();
-        assert!(told.ends_with("cannot be seen from here"), "{told}");
+        assert_eq!(dir(old, "4:memory:/\n"), Err(Hindrance::NoVersion2));
+        assert_eq!(dir(old, "0::/\n"), Err(Hindrance::NotMounted));
+        assert_eq!(dir(UNIFIED, "0::/../other\n"), Err(Hindrance::Unseen("/../other".into())));
         let part = "30 24 0:26 /docker/ab /sys/fs/cgroup ro - cgroup2 cgroup rw";
         assert!(dir(part, "0::/docker/cd\n").is_err());
     }

@@ -32,6 +32,7 @@ mod handle;
 mod launch;
 mod limits;
 mod link;
+pub mod machine;
 mod policy;
 mod preflight;
 mod probe;
@@ -45,8 +46,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 pub use adopt::{LastRun, OpenRun, Past, look_back};
-pub use cgroup::{Cgroups, InForce, clear_leftovers};
-pub use cgroup_site::Controllers;
+pub use cgroup::{Cgroups, InForce, clear_leftovers, live_remark};
+pub use cgroup_site::{Controllers, Hindrance};
 pub use disk::disk_trouble;
 pub use driver::supervise;
 pub use fleet::Fleet;

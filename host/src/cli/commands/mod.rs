@@ -3,6 +3,7 @@
 pub mod daemon;
 pub mod demo;
 pub mod diagnose;
+pub mod doctor;
 pub mod down;
 pub mod init;
 pub mod logs;
@@ -37,6 +38,7 @@ pub enum Command {
     #[command(subcommand)]
     Plugin(plugin::Command),
     Status(status::Args),
+    Doctor(doctor::Args),
     Mcp(mcp::Args),
     Daemon(daemon::Args),
     Demo(demo::Args),
@@ -52,6 +54,7 @@ impl Command {
             Self::Diagnose(args) => args.json,
             Self::Plugin(plugin::Command::List(args)) => args.json,
             Self::Status(args) => args.json,
+            Self::Doctor(args) => args.json,
             Self::Init(_)
             | Self::Up(_)
             | Self::Down(_)
@@ -84,6 +87,7 @@ impl Command {
             Self::Diagnose(args) => block_on(diagnose::run(args, context)),
             Self::Plugin(command) => block_on(plugin::run(command, context)),
             Self::Status(args) => block_on(status::run(args, context)),
+            Self::Doctor(args) => block_on(doctor::run(args, context)),
             Self::Mcp(args) => block_on(mcp::run(args, context)),
         }
     }

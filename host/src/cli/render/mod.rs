@@ -4,6 +4,7 @@
 //! part of a screen: what runs under Ostler cannot move the cursor of who watches it.
 
 mod diagnosis;
+mod doctor;
 mod duration;
 mod error;
 mod line;
@@ -14,6 +15,7 @@ mod table;
 mod text;
 
 pub use diagnosis::diagnosis;
+pub use doctor::doctor;
 pub use error::{complaint, complaint_json, note};
 pub use line::{Clock, LineFormat};
 pub use plugins::plugins;
