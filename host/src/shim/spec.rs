@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::wire::{Fields, put_bytes};
 use crate::bounds;
+use crate::model::TerminalSize;
 
 /// The spec's name in the run directory.
 pub const SPEC_FILE: &str = "spec";
@@ -21,6 +22,12 @@ const NO_UMASK: u32 = u32::MAX;
 /// Longest spec file, in bytes; Linux takes at most 6 MiB of arguments and environment
 /// (`execve(2)`, "Limits on size of arguments and environment").
 const SPEC_BYTES: u64 = 8 << 20;
+
+/// What was added to the format later stands behind all else, each with a tag and its length. Readers skip tags they
+/// do not know, and what is not there has its default.
+mod section {
+    pub const TERMINAL: u8 = 16;
+}
 
 /// What to run and how much of its output to keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +44,8 @@ pub struct LaunchSpec {
     pub spool: SpoolLimits,
     /// How long descendants that outlive the main child have between SIGTERM and SIGKILL, to the millisecond.
     pub leftover_grace: Duration,
+    /// The child's standard streams are a terminal of this size, and its controlling one, instead of pipes.
+    pub terminal: Option<TerminalSize>,
 }
 
 /// How much of a run's output may wait on disk; the defaults are those of [`bounds`].
@@ -90,6 +99,7 @@ impl LaunchSpec {
             umask: None,
             spool: SpoolLimits::default(),
             leftover_grace: Duration::from_secs(2),
+            terminal: None,
         }
     }
 
@@ -145,6 +155,10 @@ impl LaunchSpec {
             self.env.len(),
             self.env.iter().flat_map(|(name, value)| [name.as_os_str(), value]),
         );
+        if let Some(size) = self.terminal {
+            out.push(section::TERMINAL);
+            put_bytes(&mut out, &[size.rows().to_le_bytes(), size.cols().to_le_bytes()].concat());
+        }
         out
     }
 
@@ -200,7 +214,16 @@ fn decode_fields(fields: &mut Fields<'_>) -> Option<LaunchSpec> {
     // No capacity is taken from the counts: they are foreign, the bytes behind them are what there is.
     let args = (0..fields.u32()?).map(|_| text(fields)).collect::<Option<_>>()?;
     let env = (0..fields.u32()?).map(|_| Some((text(fields)?, text(fields)?))).collect::<Option<_>>()?;
-    fields.0.is_empty().then_some(LaunchSpec { program, args, cwd, env, umask, spool, leftover_grace })
+    let mut spec =
+        LaunchSpec { program, args, cwd, env, umask, spool, leftover_grace, terminal: None };
+    while !fields.0.is_empty() {
+        let tag = fields.u8()?;
+        let mut section = Fields(fields.bytes()?);
+        if tag == section::TERMINAL {
+            spec.terminal = Some(TerminalSize::new(section.u16()?, section.u16()?)?);
+        }
+    }
+    Some(spec)
 }
 
 fn text(fields: &mut Fields<'_>) -> Option<OsString> {
@@ -218,10 +241,12 @@ mod tests {
     }
 
     fn specs() -> impl Strategy<Value = LaunchSpec> {
+        let terminal = proptest::option::of((1u16.., 1u16..))
+            .prop_map(|size| size.and_then(|(rows, cols)| TerminalSize::new(rows, cols)));
         let lists =
             (proptest::collection::vec(texts(), 0..5), proptest::collection::vec((texts(), texts()), 0..5));
-        (texts(), texts(), lists, proptest::option::of(0u32..0o1000), any::<[u32; 4]>()).prop_map(
-            |(program, cwd, (args, env), umask, numbers)| LaunchSpec {
+        (texts(), texts(), lists, proptest::option::of(0u32..0o1000), any::<[u32; 4]>(), terminal).prop_map(
+            |(program, cwd, (args, env), umask, numbers, terminal)| LaunchSpec {
                 program,
                 args,
                 cwd: cwd.into(),
@@ -233,6 +258,7 @@ mod tests {
                     min_free_bytes: numbers[2].into(),
                 },
                 leftover_grace: Duration::from_millis(numbers[3].into()),
+                terminal,
             },
         )
     }
@@ -245,7 +271,8 @@ mod tests {
 
         #[test]
         fn a_spec_cut_short_anywhere_is_refused(spec in specs(), cut in any::<prop::sample::Index>()) {
-            let bytes = spec.encode();
+            // Without its later sections a spec is whole: that is how older daemons write it.
+            let bytes = LaunchSpec { terminal: None, ..spec }.encode();
             prop_assert!(LaunchSpec::decode(&bytes[..cut.index(bytes.len())]).is_err());
         }
 
@@ -280,6 +307,16 @@ mod tests {
         let mut spec = LaunchSpec::new("true", "/");
         spec.env.push(("A=B".into(), "c".into()));
         assert!(matches!(spec.write(dir.path()), Err(SpecError::EnvName { .. })));
+    }
+
+    #[test]
+    fn sections_of_later_versions_are_skipped() {
+        let spec = LaunchSpec { terminal: TerminalSize::new(30, 100), ..LaunchSpec::new("true", "/") };
+        let mut bytes = spec.encode();
+        bytes.extend_from_slice(&[200, 3, 0, 0, 0, 1, 2, 3]);
+        assert_eq!(LaunchSpec::decode(&bytes).unwrap(), spec);
+        bytes.pop();
+        assert!(LaunchSpec::decode(&bytes).is_err());
     }
 
     #[test]
