@@ -3,9 +3,12 @@
 //! A verb takes its [`Caller`] first. Reading verbs answer at once; those that change something go through the
 //! gate. Starting what runs and stopping what does not are successes; a failure carries what the caller needs next.
 
+mod attach;
 mod diagnose;
 mod dispatch;
 mod gate;
+mod input;
+pub mod keys;
 mod lifecycle;
 mod logs;
 mod types;
@@ -18,8 +21,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub use attach::{AttachedInput, AttachedOutput, Attachment, Ended};
 pub use logs::{cursor_at, is_cursor};
 pub use types::*;
+
+pub use crate::supervisor::Piece;
 
 use crate::bounds;
 use crate::model::ProcessName;

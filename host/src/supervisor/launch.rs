@@ -10,7 +10,7 @@ use std::process::Child;
 use super::Context;
 use super::preflight::{StartProblem, check_directory, resolve_program};
 use crate::config::{Command, ProcessConfig};
-use crate::model::{ProcessName, RunId, Time};
+use crate::model::{ProcessName, RunId, TerminalSize, Time};
 use crate::shim::LaunchError;
 use crate::shim::spec::{LaunchSpec, SpecError, SpoolLimits};
 use crate::store::NewRun;
@@ -19,6 +19,8 @@ use crate::store::NewRun;
 const SHELL: &str = "/bin/sh";
 /// Where programs are looked for when the environment has no `PATH`, as `execvp(3)` does.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+/// What kind of terminal a process with `pty = true` is told to have, when its environment does not say.
+const TERM: &str = "xterm-256color";
 
 /// A shim that has been spawned; whether its child runs is what its first report says.
 pub(super) struct Launched {
@@ -82,6 +84,9 @@ fn spec(name: &ProcessName, config: &ProcessConfig) -> Result<LaunchSpec, StartP
         config.effective_env(&base).map_err(|error| StartProblem::Environment(error.to_string()))?;
     env.retain(|(variable, _)| variable != "OSTLER_PROCESS");
     env.push(("OSTLER_PROCESS".into(), name.as_str().into()));
+    if config.pty && !env.iter().any(|(variable, _)| variable == "TERM") {
+        env.push(("TERM".into(), TERM.into()));
+    }
     let mut words = words(config).into_iter().map(OsString::from);
     // The loader refuses an empty command.
     let (program, args): (OsString, _) = (words.next().unwrap_or_default(), words.collect());
@@ -95,5 +100,6 @@ fn spec(name: &ProcessName, config: &ProcessConfig) -> Result<LaunchSpec, StartP
         umask: None,
         spool: SpoolLimits::default(),
         leftover_grace: config.stop.grace,
+        terminal: config.pty.then(TerminalSize::default),
     })
 }

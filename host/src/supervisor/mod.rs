@@ -27,6 +27,7 @@ mod disk;
 mod driver;
 mod fleet;
 mod handle;
+mod input;
 mod launch;
 mod link;
 mod policy;
@@ -35,6 +36,7 @@ mod probe;
 pub mod procfs;
 mod ready;
 mod snapshot;
+mod tail;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -50,6 +52,7 @@ pub use link::ShimLink;
 pub use preflight::StartProblem;
 pub use ready::Sign;
 pub use snapshot::{Snapshot, State};
+pub use tail::{Piece, Tail, recent_output};
 
 use crate::model::{ProcessName, RunId};
 use crate::shim::control::Request;
