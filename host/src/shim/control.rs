@@ -145,7 +145,7 @@ pub enum SpawnFault {
     /// The system lacks memory, processes or descriptors, or something else went wrong on the way.
     System = 8,
     /// There is no pseudo-terminal to be had.
-    NoTerminal = 16,
+    NoTerminal = 32,
 }
 
 impl SpawnFault {
@@ -229,11 +229,11 @@ mod tag {
     pub const DONE: u8 = 71;
     pub const SIGNALLED: u8 = 72;
     pub const PONG: u8 = 73;
-    pub const TERMINAL: u8 = 80;
-    pub const TAILING: u8 = 81;
-    pub const OUTPUT: u8 = 82;
-    pub const OUTPUT_GAP: u8 = 83;
-    pub const STDIN_ROOM: u8 = 84;
+    pub const TERMINAL: u8 = 100;
+    pub const TAILING: u8 = 101;
+    pub const OUTPUT: u8 = 102;
+    pub const OUTPUT_GAP: u8 = 103;
+    pub const STDIN_ROOM: u8 = 104;
 }
 
 impl Request {

@@ -55,8 +55,13 @@ pub(super) struct Feeder(mpsc::Sender<(Instant, Job)>);
 impl Feeder {
     /// Spawns the feeder of a run. Must be called within the runtime.
     pub(super) fn spawn(link: ShimLink, answers: Answers) -> Self {
+        Self::with_wait(link, answers, bounds::INPUT_WAIT)
+    }
+
+    /// Spawns one that waits for `wait` instead of [`bounds::INPUT_WAIT`].
+    fn with_wait(link: ShimLink, answers: Answers, wait: Duration) -> Self {
         let (jobs, queue) = mpsc::channel(bounds::INPUT_QUEUE);
-        tokio::spawn(feed(link, answers, queue));
+        tokio::spawn(feed(link, answers, queue, wait));
         Self(jobs)
     }
 
@@ -74,11 +79,16 @@ impl Feeder {
     }
 }
 
-async fn feed(link: ShimLink, mut answers: Answers, mut queue: mpsc::Receiver<(Instant, Job)>) {
+async fn feed(
+    link: ShimLink,
+    mut answers: Answers,
+    mut queue: mpsc::Receiver<(Instant, Job)>,
+    wait: Duration,
+) {
     // When the child last read something, as far as is known.
     let mut progress = Instant::now();
     while let Some((came, job)) = queue.recv().await {
-        let patience = Patience { begun: Instant::now(), waits_since: came.max(progress) };
+        let patience = Patience { begun: Instant::now(), waits_since: came.max(progress), wait };
         let result = give(&link, &mut answers, &job, patience, &mut progress).await;
         let _ = job.reply.send(result);
     }
@@ -90,11 +100,12 @@ struct Patience {
     begun: Instant,
     /// When the child last read something, or the job came.
     waits_since: Instant,
+    wait: Duration,
 }
 
 impl Patience {
     fn until(self) -> Instant {
-        (self.waits_since + bounds::INPUT_WAIT).min(self.begun + bounds::INPUT_WAIT_LONGEST)
+        (self.waits_since + self.wait).min(self.begun + bounds::INPUT_WAIT_LONGEST)
     }
 }
 
@@ -204,6 +215,9 @@ mod tests {
         }
     }
 
+    /// Long enough for the shim of a test to answer, short enough to be waited for.
+    const WAIT: Duration = Duration::from_secs(1);
+
     fn feeder() -> (Feeder, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let (sender, answers) = answers();
@@ -214,7 +228,7 @@ mod tests {
             Upward::Report(Report::StdinRoom) => drop(sender.send(Answer::Room)),
             _ => {}
         });
-        (Feeder::spawn(link.unwrap(), answers), theirs)
+        (Feeder::with_wait(link.unwrap(), answers, WAIT), theirs)
     }
 
     fn send(feeder: &Feeder, bytes: &[u8], eof: bool) -> oneshot::Receiver<Result<usize, SendError>> {
@@ -225,7 +239,7 @@ mod tests {
 
     fn run<T>(future: impl Future<Output = T>) -> T {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
-        runtime.enable_all().start_paused(true).build().unwrap().block_on(future)
+        runtime.enable_all().build().unwrap().block_on(future)
     }
 
     #[test]
@@ -258,10 +272,11 @@ mod tests {
             let first = send(&feeder, &[b'x'; 50_000], true);
             let second = send(&feeder, b"second", false);
             assert_eq!(first.await.unwrap(), Err(SendError::Full { accepted: 6000, given: 50_000 }));
-            let waited = begun.elapsed();
-            assert!(waited >= bounds::INPUT_WAIT && waited < 2 * bounds::INPUT_WAIT, "{waited:?}");
+            assert!(begun.elapsed() >= WAIT, "{:?}", begun.elapsed());
+            // It came when the first one did, and the child has read nothing for as long already.
+            let failed = Instant::now();
             assert_eq!(second.await.unwrap(), Err(SendError::Full { accepted: 0, given: 6 }));
-            assert!(begun.elapsed() < 2 * bounds::INPUT_WAIT, "{:?}", begun.elapsed());
+            assert!(failed.elapsed() < WAIT, "{:?}", failed.elapsed());
             drop(feeder);
             assert!(!shim.await.unwrap().1, "the end of input was said though text was missing");
         });
