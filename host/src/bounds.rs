@@ -24,6 +24,24 @@ pub const SPOOL_MIN_FREE_BYTES: u64 = 128 << 20;
 pub const SPOOL_FRAME_BYTES: usize = 64 << 10;
 /// Bytes of input that may wait in a shim for a child that does not read.
 pub const STDIN_PENDING_BYTES: usize = 64 << 10;
+/// Bytes of input that one request may carry.
+pub const INPUT_BYTES: usize = 1 << 20;
+/// Requests with input that may wait for one child; they are served one after the other.
+pub const INPUT_QUEUE: usize = 64;
+/// How long input waits for a child that reads nothing.
+pub const INPUT_WAIT: Duration = Duration::from_secs(5);
+/// How long one request's input may take in all, however slowly the child reads.
+pub const INPUT_WAIT_LONGEST: Duration = Duration::from_secs(40);
+/// Lines and columns of a child's terminal until somebody attaches with another.
+pub const TERMINAL_ROWS: u16 = 24;
+/// See `TERMINAL_ROWS`.
+pub const TERMINAL_COLS: u16 = 80;
+/// Bytes of output that may wait in a shim for one daemon that follows it; what is beyond is left out and counted.
+pub const TAIL_PENDING_BYTES: usize = 256 << 10;
+/// Pieces of output, of at most `SPOOL_FRAME_BYTES` each, that may wait in the daemon for one who follows a run.
+pub const TAIL_PIECES: usize = 64;
+/// Bytes of a run's latest output shown to one who attaches.
+pub const TAIL_RECENT_BYTES: usize = 64 << 10;
 /// How long a shim goes on reading output after the child's tree is gone, for pipes held by processes that left it.
 pub const DRAIN_GRACE: Duration = Duration::from_millis(200);
 

@@ -78,7 +78,8 @@ impl Api {
     pub async fn doctor(&self, caller: &Caller) -> Result<Vec<Check>, ApiError> {
         let pid = std::process::id();
         let version = env!("CARGO_PKG_VERSION");
-        let mut checks = vec![Check::new("daemon", Health::Ok, format!("runs (pid {pid}, version {version})"))];
+        let mut checks =
+            vec![Check::new("daemon", Health::Ok, format!("runs (pid {pid}, version {version})"))];
         let (places, in_force) = (self.parts.places.clone(), self.parts.fleet.context().cgroups.in_force());
         let examined = tokio::task::spawn_blocking(move || examine(&places, &in_force)).await;
         checks.extend(examined.map_err(|error| ApiError::new(ErrorKind::Failed, error.to_string()))?);
@@ -162,9 +163,15 @@ fn cgroups(in_force: &InForce) -> Vec<Check> {
 
 fn pidfd(is_there: bool) -> Check {
     match is_there {
-        true => Check::new("pidfd", Health::Ok, "signals go through descriptors, which hold on to the process"),
-        false => Check::new("pidfd", Health::Warn, "signals go by pid and start time, because the kernel has no pidfds")
-            .remedy("boot a kernel of 5.3 or later"),
+        true => {
+            Check::new("pidfd", Health::Ok, "signals go through descriptors, which hold on to the process")
+        }
+        false => Check::new(
+            "pidfd",
+            Health::Warn,
+            "signals go by pid and start time, because the kernel has no pidfds",
+        )
+        .remedy("boot a kernel of 5.3 or later"),
     }
 }
 
@@ -202,8 +209,12 @@ fn open_files((soft, hard): (Option<u64>, Option<u64>)) -> Check {
 fn watches(found: Option<(u64, u64)>) -> Check {
     const NAME: &str = "inotify";
     let Some((watches, watchers)) = found else {
-        return Check::new(NAME, Health::Warn, "the kernel cannot watch files, so that `watch` does not work")
-            .remedy("boot a kernel with inotify");
+        return Check::new(
+            NAME,
+            Health::Warn,
+            "the kernel cannot watch files, so that `watch` does not work",
+        )
+        .remedy("boot a kernel with inotify");
     };
     let text = format!("a user may watch {watches} directories and have {watchers} watchers");
     if watches >= ENOUGH_WATCHES && watchers >= ENOUGH_WATCHERS {
@@ -237,8 +248,9 @@ fn state(dir: &Path) -> Check {
             let text = format!("state and logs are in {shown}, where {} GiB are free", free >> 30);
             Check::new(NAME, Health::Ok, text)
         }
-        Err(error) => Check::new(NAME, Health::Fail, format!("{shown} cannot be looked at: {error}"))
-            .remedy(ELSEWHERE),
+        Err(error) => {
+            Check::new(NAME, Health::Fail, format!("{shown} cannot be looked at: {error}")).remedy(ELSEWHERE)
+        }
     }
 }
 
@@ -248,10 +260,15 @@ fn sockets(dir: &Path) -> Check {
     let shown = dir.display();
     if !machine::is_writable(there) {
         let text = format!("sockets cannot be made in {shown}: {} is not writable", there.display());
-        return Check::new(NAME, Health::Fail, text).remedy("point XDG_RUNTIME_DIR at a short directory of your own");
+        return Check::new(NAME, Health::Fail, text)
+            .remedy("point XDG_RUNTIME_DIR at a short directory of your own");
     }
     let length = dir.as_os_str().len();
-    Check::new(NAME, Health::Ok, format!("sockets are in {shown}, whose {length} bytes leave room for their names"))
+    Check::new(
+        NAME,
+        Health::Ok,
+        format!("sockets are in {shown}, whose {length} bytes leave room for their names"),
+    )
 }
 
 fn compile_cache(dir: &Path) -> Check {
@@ -261,10 +278,8 @@ fn compile_cache(dir: &Path) -> Check {
     match machine::is_writable(there) {
         true => Check::new(NAME, Health::Ok, format!("compiled plugins are kept in {shown}")),
         false => {
-            let text = format!(
-                "plugins are compiled at every start, because {} is not writable",
-                there.display()
-            );
+            let text =
+                format!("plugins are compiled at every start, because {} is not writable", there.display());
             Check::new(NAME, Health::Warn, text).remedy("make it writable, or point XDG_CACHE_HOME elsewhere")
         }
     }
@@ -276,20 +291,28 @@ fn shim() -> Check {
         Ok(beside) if beside.is_file() => {
             Check::new("shim", Health::Ok, format!("{} looks after each child", beside.display()))
         }
-        _ => Check::new("shim", Health::Warn, "ostler-shim is not beside ostler, which stands in for it with more memory")
-            .remedy("install both programs into one directory, as `cargo install` does"),
+        _ => Check::new(
+            "shim",
+            Health::Warn,
+            "ostler-shim is not beside ostler, which stands in for it with more memory",
+        )
+        .remedy("install both programs into one directory, as `cargo install` does"),
     }
 }
 
 fn systemd(found: Systemd) -> Check {
     const NAME: &str = "systemd";
     match found {
-        Systemd::Absent => {
-            Check::new(NAME, Health::Ok, "does not run this machine: nothing starts the daemon after a reboot but you")
-        }
+        Systemd::Absent => Check::new(
+            NAME,
+            Health::Ok,
+            "does not run this machine: nothing starts the daemon after a reboot but you",
+        ),
         Systemd::NoUserManager => {
             Check::new(NAME, Health::Warn, "runs this machine, but this user's manager cannot be reached")
-                .remedy("log in through PAM, or set XDG_RUNTIME_DIR as a login does (`machinectl shell USER@`)")
+                .remedy(
+                    "log in through PAM, or set XDG_RUNTIME_DIR as a login does (`machinectl shell USER@`)",
+                )
         }
         Systemd::UserManager { lingers: false } => {
             let text = "this user's manager runs, and ends with the last login, with all it has started";

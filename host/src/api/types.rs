@@ -84,6 +84,10 @@ pub enum Request {
     Logs(LogsRequest),
     Wait(WaitRequest),
     Send(SendRequest),
+    /// The connection is given over to what the process prints and is told; see [`Api::attach`](super::Api::attach).
+    Attach {
+        name: String,
+    },
     Diagnose {
         name: String,
     },
@@ -107,6 +111,7 @@ pub enum Response {
     Logs(LogsReply),
     Wait(Box<WaitReply>),
     Send(SendReply),
+    Attach(AttachReply),
     Diagnose(Box<Diagnosis>),
     Plugins(Vec<PluginStatus>),
     Status(StatusReply),
@@ -201,7 +206,13 @@ pub struct SendRequest {
     pub name: String,
     /// Written to standard input as it is.
     pub text: String,
-    /// Closes standard input afterwards.
+    /// Ends the text as the enter key does: with what the process takes for a line end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub enter: bool,
+    /// Keys to press then, by the names of [`Key::named`](super::keys::Key::named).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
+    /// Closes standard input afterwards; of a terminal, which cannot be closed, the key for that is pressed.
     pub eof: bool,
 }
 
@@ -211,6 +222,16 @@ pub struct SendReply {
     pub bytes: usize,
     /// Reads what the process answers.
     pub cursor: String,
+    /// Signals that were sent for keys, because the process has no terminal to make them: `SIGINT`.
+    #[serde(default)]
+    pub signals: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AttachReply {
+    pub process: ProcessView,
+    /// It has a terminal, to which every key is passed on as it is pressed.
+    pub terminal: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! Starting the child: pipes, fork, a clean slate, `execve`, and a precise answer when that fails.
+//! Starting the child: pipes or a terminal, fork, a clean slate, `execve`, and a precise answer when that fails.
 //!
 //! Owns everything up to the child's first instruction and nothing after. Written out rather than left to
 //! `std::process::Command`, because it must tell a missing directory from a missing program from a missing
@@ -17,19 +17,23 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::cgroup::Cgroup;
 use super::control::{SpawnFailure, SpawnFault};
+use super::pty::{self, Terminal};
 use super::spec::{LaunchSpec, Rlimit};
 use super::tree::Process;
+use crate::model::TerminalSize;
 
 /// Where programs are looked up when the environment has no `PATH`, as in `execvp(3)`.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
-/// A child that runs, and our ends of its pipes, which never block.
+/// A child that runs, and our ends of its streams, which never block.
 #[derive(Debug)]
 pub(super) struct Child {
     pub(super) process: Process,
     pub(super) stdin: OwnedFd,
     pub(super) stdout: OwnedFd,
-    pub(super) stderr: OwnedFd,
+    /// Of a child with a terminal there is no telling which of its streams it prints on.
+    pub(super) stderr: Option<OwnedFd>,
+    pub(super) terminal: Option<Terminal>,
 }
 
 /// Starts the child in a session of its own and in its cgroup, with its limits set, every signal at its default and
@@ -39,8 +43,9 @@ pub(super) struct Child {
 pub(super) fn spawn(spec: &LaunchSpec) -> Result<Child, SpawnFailure> {
     let image = Image::new(spec).map_err(|()| failure(SpawnFault::BadSpec, libc::EINVAL))?;
     let door = spec.cgroup.as_ref().map(|dir| Cgroup::at(dir).door()).transpose();
-    let door = door.map_err(|error| failure(SpawnFault::Cgroup, error.raw_os_error().unwrap_or(libc::EIO)))?;
-    let pipes = Pipes::open().map_err(|error| system(&error))?;
+    let door =
+        door.map_err(|error| failure(SpawnFault::Cgroup, error.raw_os_error().unwrap_or(libc::EIO)))?;
+    let pipes = Pipes::open(spec.terminal)?;
     // SAFETY: this process has a single thread (documented above), so the copy is whole; the child goes on only in
     // `become_child`, which allocates nothing and never returns.
     let pid = match unsafe { libc::fork() } {
@@ -49,7 +54,7 @@ pub(super) fn spawn(spec: &LaunchSpec) -> Result<Child, SpawnFailure> {
         0 => unsafe { become_child(&image, &pipes, door.as_ref()) },
         pid => pid,
     };
-    let ours = pipes.keep_ours().map_err(|error| system(&error))?;
+    let ours = pipes.keep_ours();
     let mut report = Vec::new();
     // Ends at once: the other end is closed by `execve`, by the child's death, or after it wrote.
     File::from(ours.failure).read_to_end(&mut report).map_err(|error| system(&error))?;
@@ -58,7 +63,8 @@ pub(super) fn spawn(spec: &LaunchSpec) -> Result<Child, SpawnFailure> {
         return Err(failure);
     }
     let process = Process::with_pid(pid).unwrap_or(Process { pid, start_ticks: 0 });
-    Ok(Child { process, stdin: ours.stdin, stdout: ours.stdout, stderr: ours.stderr })
+    let OurEnds { stdin, stdout, stderr, terminal, .. } = ours;
+    Ok(Child { process, stdin, stdout, stderr, terminal })
 }
 
 /// Everything the forked half needs, made before the fork.
@@ -113,39 +119,67 @@ fn candidates(spec: &LaunchSpec) -> Vec<OsString> {
         .collect()
 }
 
-/// Both ends of the child's pipes, and of the one on which it tells why it could not start.
+/// Both ends of the child's streams, and of the pipe on which it tells why it could not start.
 struct Pipes {
-    stdin: (OwnedFd, OwnedFd),
-    stdout: (OwnedFd, OwnedFd),
-    stderr: (OwnedFd, OwnedFd),
-    failure: (OwnedFd, OwnedFd),
+    /// Its ends, by the number it has them under.
+    theirs: [OwnedFd; 3],
+    ours: OurEnds,
+    failure: OwnedFd,
 }
 
 struct OurEnds {
     stdin: OwnedFd,
     stdout: OwnedFd,
-    stderr: OwnedFd,
+    stderr: Option<OwnedFd>,
+    terminal: Option<Terminal>,
     failure: OwnedFd,
 }
 
 impl Pipes {
-    fn open() -> io::Result<Self> {
-        let pipe = || pipe_with(PipeFlags::CLOEXEC);
-        Ok(Self { stdin: pipe()?, stdout: pipe()?, stderr: pipe()?, failure: pipe()? })
+    fn open(terminal: Option<TerminalSize>) -> Result<Self, SpawnFailure> {
+        match terminal {
+            Some(size) => Self::with_terminal(size).map_err(|error| SpawnFailure {
+                what: SpawnFault::NoTerminal,
+                errno: error.raw_os_error().unwrap_or(libc::EIO),
+            }),
+            None => Self::without_terminal().map_err(|error| system(&error)),
+        }
     }
 
-    /// Closes the child's ends, and makes ours non-blocking (the two ends of a pipe have flags of their own).
-    fn keep_ours(self) -> io::Result<OurEnds> {
+    fn without_terminal() -> io::Result<Self> {
+        let pipe = || pipe_with(PipeFlags::CLOEXEC);
+        let (stdin, stdout, stderr, failure) = (pipe()?, pipe()?, pipe()?, pipe()?);
         let ours = OurEnds {
-            stdin: self.stdin.1,
-            stdout: self.stdout.0,
-            stderr: self.stderr.0,
-            failure: self.failure.0,
+            stdin: stdin.1,
+            stdout: stdout.0,
+            stderr: Some(stderr.0),
+            terminal: None,
+            failure: failure.0,
         };
-        for end in [&ours.stdin, &ours.stdout, &ours.stderr] {
+        // The two ends of a pipe have flags of their own.
+        for end in [&ours.stdin, &ours.stdout].into_iter().chain(&ours.stderr) {
             rustix::fs::fcntl_setfl(end, OFlags::NONBLOCK)?;
         }
-        Ok(ours)
+        Ok(Self { theirs: [stdin.0, stdout.1, stderr.1], ours, failure: failure.1 })
+    }
+
+    fn with_terminal(size: TerminalSize) -> io::Result<Self> {
+        let pair = pty::open(size)?;
+        let failure = pipe_with(PipeFlags::CLOEXEC)?;
+        let theirs = [pair.theirs.try_clone()?, pair.theirs.try_clone()?, pair.theirs.try_clone()?];
+        let ours = OurEnds {
+            stdin: pair.ours.try_clone()?,
+            stdout: pair.ours.try_clone()?,
+            stderr: None,
+            terminal: Some(Terminal::new(pair.ours, pair.theirs, size)),
+            failure: failure.0,
+        };
+        Ok(Self { theirs, ours, failure: failure.1 })
+    }
+
+    /// Closes the child's ends.
+    fn keep_ours(self) -> OurEnds {
+        self.ours
     }
 }
 
@@ -161,7 +195,7 @@ const FAILED_RLIMIT: u8 = 4;
 /// # Safety
 /// To be called right after `fork` in the child only. Calls nothing but what `signal-safety(7)` allows.
 unsafe fn become_child(image: &Image, pipes: &Pipes, door: Option<&File>) -> ! {
-    let report_to = pipes.failure.1.as_raw_fd();
+    let report_to = pipes.failure.as_raw_fd();
     // SAFETY: plain system calls on numbers, and on C strings that `image` owns and this half has a copy of.
     unsafe {
         // Before anything else, so that nothing it does is outside; `0` is whoever writes it.
@@ -171,8 +205,10 @@ unsafe fn become_child(image: &Image, pipes: &Pipes, door: Option<&File>) -> ! {
             fail(report_to, FAILED_CGROUP);
         }
         libc::setsid();
-        let ends = [(&pipes.stdin.0, 0), (&pipes.stdout.1, 1), (&pipes.stderr.1, 2)];
-        for (end, number) in ends {
+        if pipes.ours.terminal.is_some() && pty::take_control(pipes.theirs[0].as_raw_fd()) == -1 {
+            fail(report_to, FAILED_SETUP);
+        }
+        for (end, number) in pipes.theirs.iter().zip(0..) {
             if libc::dup2(end.as_raw_fd(), number) == -1 {
                 fail(report_to, FAILED_SETUP);
             }

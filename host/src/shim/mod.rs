@@ -1,6 +1,6 @@
 //! The shim: the small program that is the parent of one child, and the formats it shares with the daemon.
 //!
-//! Owns one run's child, pipes, spool and exit status. Never knows about configuration, plugins, lines or other runs,
+//! Owns one run's child, pipes or terminal, spool and exit status. Never knows about configuration, plugins, lines or other runs,
 //! and uses nothing but std, libc and rustix, because there is one for every running child.
 //!
 //! # Theory of operation
@@ -54,6 +54,7 @@ mod connection;
 mod input;
 mod leftovers;
 mod output;
+mod pty;
 mod startup;
 
 pub mod launch;

@@ -16,8 +16,9 @@ use super::control::{Report, Request, Scope, SpawnFailure, SpawnFault};
 use super::exit_file::{DoneRecord, ExitFiles, ExitRecord};
 use super::input::Input;
 use super::leftovers::{Leftovers, asks_to_end, kill_tree, signal_tree};
-use super::output::Output;
+use super::output::{Output, Source};
 use super::program::complain;
+use super::pty::Terminal;
 use super::spec::{LaunchSpec, SpecError};
 use super::spool::SpoolWriter;
 use super::startup::{self, ChildSignals};
@@ -97,6 +98,7 @@ struct Shim {
     exit: Option<ExitRecord>,
     cgroup: Option<Cgroup>,
     hits: LimitHits,
+    terminal: Option<Terminal>,
     input: Input,
     outputs: [Output; 2],
     spool: SpoolWriter,
@@ -131,6 +133,7 @@ mod slot {
 impl Shim {
     fn new(started: Started, control: Connection, exit_files: ExitFiles) -> Self {
         let Started { listener, signals, spec, child } = started;
+        let source = if child.terminal.is_some() { Source::Terminal } else { Source::Pipe };
         let mut shim = Self {
             own_pid: rustix::process::getpid().as_raw_nonzero().get(),
             listener,
@@ -143,7 +146,11 @@ impl Shim {
             cgroup: spec.cgroup.map(Cgroup::at),
             hits: LimitHits::default(),
             input: Input::new(child.stdin),
-            outputs: [Output::new(Stream::Stdout, child.stdout), Output::new(Stream::Stderr, child.stderr)],
+            terminal: child.terminal,
+            outputs: [
+                Output::new(Stream::Stdout, source, Some(child.stdout)),
+                Output::new(Stream::Stderr, source, child.stderr),
+            ],
             spool: SpoolWriter::create(".", spec.spool),
             exit_files,
             leftover_grace: spec.leftover_grace,
@@ -235,7 +242,10 @@ impl Shim {
 
     fn take_output(&mut self, place: usize) {
         let before = self.spool.end();
-        self.outputs[place].take(&mut self.spool);
+        let connections = &mut self.connections;
+        self.outputs[place].take(&mut self.spool, |stream, bytes| {
+            connections.iter_mut().for_each(|connection| connection.send_output(stream, bytes));
+        });
         if self.spool.end() != before {
             self.ring_doorbells();
         }
@@ -297,6 +307,9 @@ impl Shim {
             && !self.cgroup.as_ref().is_some_and(Cgroup::is_populated)
         {
             let leftovers = leftovers.count();
+            if let Some(terminal) = &mut self.terminal {
+                terminal.let_end();
+            }
             self.phase = Phase::Draining { leftovers, until: Instant::now() + bounds::DRAIN_GRACE };
             self.tell_all(&Report::Gone { leftovers });
         }
@@ -306,6 +319,7 @@ impl Shim {
     fn advance(&mut self) {
         let now = Instant::now();
         self.outputs.iter_mut().for_each(|output| output.end_rest(now));
+        self.tell_of_room();
         match &mut self.phase {
             Phase::Running | Phase::Done => {}
             Phase::Clearing(leftovers) => {
@@ -323,6 +337,16 @@ impl Shim {
                 if is_late || self.outputs.iter().all(Output::is_closed) {
                     self.finish(leftovers);
                 }
+            }
+        }
+    }
+
+    /// Tells those whose input was refused that it is worth trying again.
+    fn tell_of_room(&mut self) {
+        if self.input.has_room() {
+            for connection in self.connections.iter_mut().filter(|connection| connection.wants_room) {
+                connection.wants_room = false;
+                connection.send(&Report::StdinRoom);
             }
         }
     }
@@ -356,6 +380,9 @@ impl Shim {
     /// Tells a new peer the story so far.
     fn welcome(&mut self, mut connection: Connection) {
         let Process { pid, start_ticks } = self.process;
+        if let Some(terminal) = &self.terminal {
+            connection.send(&Report::Terminal { size: terminal.size() });
+        }
         connection.send(&Report::Started { pid: pid.unsigned_abs(), start_ticks });
         if self.hits.is_any() {
             connection.send(&Report::LimitHits(self.hits));
@@ -389,14 +416,28 @@ impl Shim {
             Request::Signal { signal, scope } => Some(self.signal(signal, scope)),
             Request::Stdin { bytes } => {
                 let accepted = self.input.take(&bytes);
+                self.connections[place].wants_room = accepted < bytes.len();
                 Some(Report::StdinTaken {
                     accepted: u32::try_from(accepted).unwrap_or(u32::MAX),
                     open: self.input.is_open(),
                 })
             }
             Request::CloseStdin => {
-                self.input.close();
+                match &self.terminal {
+                    Some(terminal) => self.input.press(terminal.end_key()),
+                    None => self.input.close(),
+                }
                 None
+            }
+            Request::Resize { size } => {
+                if let Some(terminal) = &mut self.terminal {
+                    terminal.resize(size);
+                }
+                None
+            }
+            Request::Tail { on } => {
+                self.connections[place].set_tailing(on);
+                Some(Report::Tailing { on, end: self.spool.end() })
             }
             Request::Arm { seen } => {
                 let end = self.spool.end();

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::wire::{Fields, put_bytes};
 use crate::bounds;
+use crate::model::TerminalSize;
 
 /// The spec's name in the run directory.
 pub const SPEC_FILE: &str = "spec";
@@ -31,6 +32,8 @@ mod extra {
     pub const CGROUP: u8 = 1;
     /// Pairs of a resource and a value.
     pub const RLIMITS: u8 = 2;
+    /// Rows and columns.
+    pub const TERMINAL: u8 = 3;
 }
 
 /// What to run and how much of its output to keep.
@@ -52,6 +55,8 @@ pub struct LaunchSpec {
     pub cgroup: Option<PathBuf>,
     /// Set in the child, in this order, just before it executes its program.
     pub rlimits: Vec<Rlimit>,
+    /// The child's standard streams are a terminal of this size, and its controlling one, instead of pipes.
+    pub terminal: Option<TerminalSize>,
 }
 
 /// A limit of `setrlimit(2)`, soft and hard alike.
@@ -119,6 +124,7 @@ impl LaunchSpec {
             leftover_grace: Duration::from_secs(2),
             cgroup: None,
             rlimits: Vec::new(),
+            terminal: None,
         }
     }
 
@@ -197,6 +203,9 @@ impl LaunchSpec {
             };
             extras.push((extra::RLIMITS, self.rlimits.iter().flat_map(pair).collect()));
         }
+        if let Some(size) = self.terminal {
+            extras.push((extra::TERMINAL, [size.rows().to_le_bytes(), size.cols().to_le_bytes()].concat()));
+        }
         extras
     }
 
@@ -258,8 +267,18 @@ fn decode_fields(fields: &mut Fields<'_>, has_extras: bool) -> Option<LaunchSpec
     // No capacity is taken from the counts: they are foreign, the bytes behind them are what there is.
     let args = (0..fields.u32()?).map(|_| text(fields)).collect::<Option<_>>()?;
     let env = (0..fields.u32()?).map(|_| Some((text(fields)?, text(fields)?))).collect::<Option<_>>()?;
-    let (cgroup, rlimits) = (None, Vec::new());
-    let mut spec = LaunchSpec { program, args, cwd, env, umask, spool, leftover_grace, cgroup, rlimits };
+    let mut spec = LaunchSpec {
+        program,
+        args,
+        cwd,
+        env,
+        umask,
+        spool,
+        leftover_grace,
+        cgroup: None,
+        rlimits: Vec::new(),
+        terminal: None,
+    };
     let extras = if has_extras { fields.u32()? } else { 0 };
     for _ in 0..extras {
         let (tag, bytes) = (fields.u8()?, fields.bytes()?);
@@ -276,6 +295,10 @@ fn decode_extra(spec: &mut LaunchSpec, tag: u8, bytes: &[u8]) -> Option<()> {
             while !fields.0.is_empty() {
                 spec.rlimits.push(Rlimit { resource: fields.u32()?, value: fields.u64()? });
             }
+        }
+        extra::TERMINAL => {
+            let mut fields = Fields(bytes);
+            spec.terminal = Some(TerminalSize::new(fields.u16()?, fields.u16()?)?);
         }
         _ => {}
     }
@@ -297,12 +320,14 @@ mod tests {
     }
 
     fn specs() -> impl Strategy<Value = LaunchSpec> {
+        let terminal = proptest::option::of((1u16.., 1u16..))
+            .prop_map(|size| size.and_then(|(rows, cols)| TerminalSize::new(rows, cols)));
         let lists =
             (proptest::collection::vec(texts(), 0..5), proptest::collection::vec((texts(), texts()), 0..5));
         let rlimit = (any::<u32>(), any::<u64>()).prop_map(|(resource, value)| Rlimit { resource, value });
-        let extras = (proptest::option::of(texts()), proptest::collection::vec(rlimit, 0..4));
+        let extras = (proptest::option::of(texts()), proptest::collection::vec(rlimit, 0..4), terminal);
         (texts(), texts(), lists, proptest::option::of(0u32..0o1000), any::<[u32; 4]>(), extras).prop_map(
-            |(program, cwd, (args, env), umask, numbers, (cgroup, rlimits))| LaunchSpec {
+            |(program, cwd, (args, env), umask, numbers, (cgroup, rlimits, terminal))| LaunchSpec {
                 program,
                 args,
                 cwd: cwd.into(),
@@ -316,6 +341,7 @@ mod tests {
                 leftover_grace: Duration::from_millis(numbers[3].into()),
                 cgroup: cgroup.map(PathBuf::from),
                 rlimits,
+                terminal,
             },
         )
     }

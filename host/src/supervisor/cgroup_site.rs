@@ -78,7 +78,9 @@ impl Hindrance {
              `Delegate=yes`";
         match self {
             Self::NoVersion2 | Self::OldKernel => "boot a kernel of 5.14 or later with cgroups of version 2",
-            Self::NotMounted => "mount them: `mount -t cgroup2 none /sys/fs/cgroup`, or boot with systemd, which does",
+            Self::NotMounted => {
+                "mount them: `mount -t cgroup2 none /sys/fs/cgroup`, or boot with systemd, which does"
+            }
             Self::Unseen(_) | Self::ReadOnly(_) => {
                 "in a container, give it a cgroup namespace and writable cgroups of its own (Docker: \
                  `--cgroupns=private --privileged`; Podman does so with `--systemd=always`)"
@@ -335,10 +337,7 @@ mod tests {
     #[test]
     fn the_own_cgroup_is_found_in_every_kind_of_mount() {
         let own = "0::/user.slice/user-1000.slice/session-3.scope\n";
-        assert_eq!(
-            dir(UNIFIED, own).unwrap(),
-            "/sys/fs/cgroup/user.slice/user-1000.slice/session-3.scope"
-        );
+        assert_eq!(dir(UNIFIED, own).unwrap(), "/sys/fs/cgroup/user.slice/user-1000.slice/session-3.scope");
         let hybrid = "31 24 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
                       32 24 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup rw";
         assert_eq!(dir(hybrid, "4:memory:/x\n0::/\n").unwrap(), "/sys/fs/cgroup/unified");

@@ -11,7 +11,7 @@ use super::Context;
 use super::preflight::{StartProblem, check_directory, resolve_program};
 use super::{cgroup, limits};
 use crate::config::{Command, ProcessConfig};
-use crate::model::{ProcessName, RunId, Time};
+use crate::model::{ProcessName, RunId, TerminalSize, Time};
 use crate::shim::LaunchError;
 use crate::shim::spec::{LaunchSpec, SpecError, SpoolLimits};
 use crate::store::NewRun;
@@ -20,6 +20,8 @@ use crate::store::NewRun;
 const SHELL: &str = "/bin/sh";
 /// Where programs are looked for when the environment has no `PATH`, as `execvp(3)` does.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+/// What kind of terminal a process with `pty = true` is told to have, when its environment does not say.
+const TERM: &str = "xterm-256color";
 
 /// A shim that has been spawned; whether its child runs is what its first report says.
 pub(super) struct Launched {
@@ -87,6 +89,9 @@ fn spec(name: &ProcessName, config: &ProcessConfig) -> Result<LaunchSpec, StartP
         config.effective_env(&base).map_err(|error| StartProblem::Environment(error.to_string()))?;
     env.retain(|(variable, _)| variable != "OSTLER_PROCESS");
     env.push(("OSTLER_PROCESS".into(), name.as_str().into()));
+    if config.pty && !env.iter().any(|(variable, _)| variable == "TERM") {
+        env.push(("TERM".into(), TERM.into()));
+    }
     let mut words = words(config).into_iter().map(OsString::from);
     // The loader refuses an empty command.
     let (program, args): (OsString, _) = (words.next().unwrap_or_default(), words.collect());
@@ -103,5 +108,6 @@ fn spec(name: &ProcessName, config: &ProcessConfig) -> Result<LaunchSpec, StartP
         // Has the run's number in its name, which there is none of yet.
         cgroup: None,
         rlimits: limits::rlimits(&config.limits)?,
+        terminal: config.pty.then(TerminalSize::default),
     })
 }

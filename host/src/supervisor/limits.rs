@@ -33,7 +33,11 @@ fn one(rlimit: Rlimit, value: RlimitValue, may_raise: bool) -> Result<shim::Rlim
     };
     let hard = ceiling(rlimit, may_raise);
     if wanted > hard {
-        return Err(StartProblem::AboveHardLimit { key: key(rlimit), wanted: shown(wanted), hard: shown(hard) });
+        return Err(StartProblem::AboveHardLimit {
+            key: key(rlimit),
+            wanted: shown(wanted),
+            hard: shown(hard),
+        });
     }
     Ok(shim::Rlimit { resource: number(rlimit), value: wanted })
 }
@@ -102,11 +106,18 @@ pub fn suspicion(limits: &Limits, exit: Exit, lived: Duration) -> Option<String>
         Some(format!("`{}` is {}, and {why}", key(rlimit), bytes_or_number(rlimit, value)))
     };
     let memory = limits.memory.filter(|memory| *memory < 32 << 20).map(|memory| {
-        format!("`memory` is {}, and an interpreter such as Python's or Node's needs more to start", size(memory))
+        format!(
+            "`memory` is {}, and an interpreter such as Python's or Node's needs more to start",
+            size(memory)
+        )
     });
     let suspects = [
         memory,
-        below(Rlimit::As, 4 << 30, "Node.js, Java and Go reserve addresses by the gigabyte that they never use"),
+        below(
+            Rlimit::As,
+            4 << 30,
+            "Node.js, Java and Go reserve addresses by the gigabyte that they never use",
+        ),
         below(Rlimit::Data, 64 << 20, "the heap and the stacks of all threads count"),
         below(Rlimit::Stack, 256 << 10, "many programs need more stack, and their arguments lie there too"),
         below(Rlimit::Nofile, 64, "every library, socket and watched directory takes one"),
@@ -177,7 +188,10 @@ mod tests {
         let low = limits(Rlimit::As, RlimitValue::At(64 << 20));
         let (bad, good) = (Exit { code: Some(127), signal: None }, Exit { code: Some(0), signal: None });
         let told = suspicion(&low, bad, Duration::from_millis(3)).unwrap();
-        assert!(told.starts_with("its limits may be too low to start: `as` is 64 MiB, and Node.js"), "{told}");
+        assert!(
+            told.starts_with("its limits may be too low to start: `as` is 64 MiB, and Node.js"),
+            "{told}"
+        );
         assert_eq!(suspicion(&low, good, Duration::from_millis(3)), None);
         assert_eq!(suspicion(&low, bad, Duration::from_secs(60)), None);
         let ample = limits(Rlimit::Nofile, RlimitValue::At(4096));

@@ -29,6 +29,7 @@ mod disk;
 mod driver;
 mod fleet;
 mod handle;
+mod input;
 mod launch;
 mod limits;
 mod link;
@@ -39,6 +40,7 @@ mod probe;
 pub mod procfs;
 mod ready;
 mod snapshot;
+mod tail;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -56,6 +58,7 @@ pub use link::ShimLink;
 pub use preflight::StartProblem;
 pub use ready::Sign;
 pub use snapshot::{Snapshot, State};
+pub use tail::{Piece, Tail, recent_output};
 
 use crate::model::{ProcessName, RunId};
 use crate::shim::control::Request;

@@ -65,6 +65,8 @@ pub struct Snapshot {
     /// The child's pid while it lives.
     pub pid: Option<u32>,
     pub ready: bool,
+    /// The current run's standard streams are a terminal.
+    pub terminal: bool,
     /// When the current run began.
     pub started: Option<Time>,
     /// Restarts that nobody asked for, since the last manual start.
@@ -84,6 +86,7 @@ impl Snapshot {
             run: None,
             pid: None,
             ready: false,
+            terminal: false,
             started: None,
             restarts: 0,
             exit: None,

@@ -1,5 +1,6 @@
 //! The commands: a file each, its doc comment the help, `Args` the options, `run` what it does.
 
+pub mod attach;
 pub mod daemon;
 pub mod demo;
 pub mod diagnose;
@@ -34,6 +35,7 @@ pub enum Command {
     Logs(logs::Args),
     Wait(wait::Args),
     Send(send::Args),
+    Attach(attach::Args),
     Diagnose(diagnose::Args),
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -62,6 +64,7 @@ impl Command {
             | Self::Stop(_)
             | Self::Restart(_)
             | Self::Send(_)
+            | Self::Attach(_)
             | Self::Mcp(_)
             | Self::Plugin(plugin::Command::Build(_))
             | Self::Demo(_)
@@ -84,6 +87,7 @@ impl Command {
             Self::Logs(args) => block_on(logs::run(args, context)),
             Self::Wait(args) => block_on(wait::run(args, context)),
             Self::Send(args) => block_on(send::run(args, context)),
+            Self::Attach(args) => block_on(attach::run(args, context)),
             Self::Diagnose(args) => block_on(diagnose::run(args, context)),
             Self::Plugin(command) => block_on(plugin::run(command, context)),
             Self::Status(args) => block_on(status::run(args, context)),

@@ -13,9 +13,11 @@ use crate::shim::control::Report;
 use crate::store::ProcessId;
 use crate::supervisor::adopt::{LastRun, OpenRun};
 use crate::supervisor::handle::{StartError, Started, Stopped};
+use crate::supervisor::input::{self, Answer, Feeder};
 use crate::supervisor::link::{ShimLink, Upward};
 use crate::supervisor::preflight::StartProblem;
 use crate::supervisor::snapshot::State;
+use crate::supervisor::tail::Tails;
 use crate::supervisor::{Bell, RunBegan, RunEvent, launch, ready};
 
 impl Driver {
@@ -82,11 +84,25 @@ impl Driver {
     ) -> std::io::Result<ActiveRun> {
         let inner = self.inner.clone();
         let events = self.context.events.clone();
+        let (input_answers, answers) = input::answers();
+        let tails = Tails::default();
+        let reported = tails.clone();
         let link = ShimLink::attach(run, socket, move |upward| match upward {
             // Doorbells go straight to the pipeline: a flood must not queue up behind a driver.
             Upward::Report(Report::Doorbell { .. }) => drop(events.send(RunEvent::Output(run))),
+            // Nor must input, or those who look on.
+            Upward::Report(Report::StdinTaken { accepted, open }) => {
+                let _ = input_answers.send(Answer::Taken { accepted: accepted as usize, open });
+            }
+            Upward::Report(Report::StdinRoom) => {
+                let _ = input_answers.send(Answer::Room);
+            }
+            Upward::Report(Report::Tailing { on: true, end }) => reported.began(end),
+            Upward::Report(Report::Output { stream, bytes }) => reported.output(stream, bytes),
+            Upward::Report(Report::OutputGap { bytes }) => reported.gap(bytes),
             upward => drop(inner.send(Event::Report(run, upward))),
         })?;
+        let input = Feeder::spawn(link.clone(), answers);
         let (signs, _) = mpsc::unbounded_channel();
         Ok(ActiveRun {
             run,
@@ -102,7 +118,8 @@ impl Driver {
             starters: Vec::new(),
             stoppers: Vec::new(),
             successors: Vec::new(),
-            readers: Vec::new(),
+            input,
+            tails,
             signs,
             watcher: None,
         })
@@ -114,6 +131,8 @@ impl Driver {
             snapshot.run = Some(active.run);
             snapshot.started = Some(active.began);
             snapshot.ready = false;
+            // The shim tells whether it has one.
+            snapshot.terminal = false;
         });
         let began = RunBegan {
             run: active.run,

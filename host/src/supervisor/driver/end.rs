@@ -10,7 +10,7 @@ use super::{ActiveRun, Driver, End, Life, Phase, RECORD_AGAIN};
 use crate::model::{Exit, RunId, Time};
 use crate::store::CatalogueError;
 use crate::supervisor::adopt::{Ending, ending, kill_orphan};
-use crate::supervisor::handle::{SendError, Started, Stopped};
+use crate::supervisor::handle::{Started, Stopped};
 use crate::supervisor::policy::Decision;
 use crate::supervisor::preflight::StartProblem;
 use crate::supervisor::snapshot::State;
@@ -64,9 +64,6 @@ impl Driver {
             _ => exit.with_note(note.as_deref()),
         };
         self.close_run(&mut active, End::Exited { exit, note }).await;
-        for reader in active.readers.drain(..) {
-            let _ = reader.send(Err(SendError::NotRunning));
-        }
         for starter in active.starters.drain(..) {
             let _ = starter.send(Ok(Started { run: active.run, already_running: false }));
         }

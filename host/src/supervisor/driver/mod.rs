@@ -3,6 +3,7 @@
 
 mod begin;
 mod end;
+mod streams;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,12 +19,14 @@ use crate::shim::LimitHits;
 use crate::shim::control::{Report, Request, Scope};
 use crate::store::Wanted;
 use crate::supervisor::adopt::Past;
-use crate::supervisor::handle::{Command, Handle, SendError, StartError, Started, Stopped};
+use crate::supervisor::handle::{Command, Handle, StartError, Started, Stopped};
+use crate::supervisor::input::{Feeder, Job};
 use crate::supervisor::link::{ShimLink, Upward};
 use crate::supervisor::policy::History;
 use crate::supervisor::preflight::StartProblem;
 use crate::supervisor::ready::{Readiness, Sign};
 use crate::supervisor::snapshot::{Snapshot, State};
+use crate::supervisor::tail::Tails;
 use crate::supervisor::{Context, launch};
 
 /// Time for a shim to say that its child runs; it takes milliseconds.
@@ -93,7 +96,8 @@ struct ActiveRun {
     stoppers: Vec<oneshot::Sender<Stopped>>,
     /// Starts to answer once this run is gone.
     successors: Vec<(String, StartReply)>,
-    readers: Vec<oneshot::Sender<Result<usize, SendError>>>,
+    input: Feeder,
+    tails: Tails,
     signs: mpsc::UnboundedSender<Sign>,
     watcher: Option<AbortHandle>,
 }
@@ -182,7 +186,11 @@ impl Driver {
             Event::Command(Command::Start { reason, reply }) => self.start(&reason, reply).await,
             Event::Command(Command::Restart { reason, reply }) => self.restart(reason, reply).await,
             Event::Command(Command::Stop { reply }) => self.stop(reply).await,
-            Event::Command(Command::Send { bytes, eof, reply }) => self.send(bytes, eof, reply),
+            Event::Command(Command::Send { bytes, eof, reply }) => self.send(Job { bytes, eof, reply }),
+            Event::Command(Command::Interrupt { signal, reply }) => self.interrupt(signal, reply),
+            Event::Command(Command::Resize { size }) => self.resize(size),
+            Event::Command(Command::Tail { reply }) => self.tail(reply),
+            Event::Command(Command::TailLeft { run }) => self.tail_left(run),
             Event::Command(Command::Sign { run, sign }) => {
                 if let Some(active) = self.active(run) {
                     let _ = active.signs.send(sign);
@@ -278,23 +286,6 @@ impl Driver {
         });
     }
 
-    fn send(&mut self, bytes: Vec<u8>, eof: bool, reply: oneshot::Sender<Result<usize, SendError>>) {
-        let Life::Up(active) = &mut self.life else {
-            let _ = reply.send(Err(SendError::NotRunning));
-            return;
-        };
-        if active.pid.is_none() || active.exit.is_some() {
-            let _ = reply.send(Err(SendError::NotRunning));
-            return;
-        }
-        let sent = active.link.send(Request::Stdin { bytes });
-        let closed = if eof { active.link.send(Request::CloseStdin) } else { Ok(()) };
-        match sent.and(closed) {
-            Ok(()) => active.readers.push(reply),
-            Err(_) => drop(reply.send(Err(SendError::ShimGone))),
-        }
-    }
-
     // ---- what the shim reports ----
 
     async fn report(&mut self, run: RunId, upward: Upward) {
@@ -324,8 +315,8 @@ impl Driver {
                     active.hits = hits;
                 }
             }
-            Upward::Report(Report::StdinTaken { accepted, open }) => {
-                self.stdin_taken(accepted as usize, open)
+            Upward::Report(Report::Terminal { .. }) => {
+                self.publish(|snapshot| snapshot.terminal = true);
             }
             Upward::Report(Report::Done { leftovers, lost_bytes, lost_lines, .. }) => {
                 let left = match leftovers {
@@ -344,16 +335,6 @@ impl Driver {
             Upward::Closed => self.shim_vanished().await,
             Upward::Report(_) => {}
         }
-    }
-
-    fn stdin_taken(&mut self, accepted: usize, open: bool) {
-        let Life::Up(active) = &mut self.life else { return };
-        if active.readers.is_empty() {
-            return;
-        }
-        // Answers come in the order of the requests.
-        let reply = active.readers.remove(0);
-        let _ = reply.send(if open { Ok(accepted) } else { Err(SendError::Closed) });
     }
 
     // ---- readiness and deadlines ----
