@@ -21,12 +21,14 @@ pub(super) struct Connection {
     alive: bool,
     /// A doorbell was asked for and has not been rung.
     pub(super) armed: bool,
+    /// What the tree has said of itself is to be told once the socket takes it.
+    pub(super) notice_due: bool,
 }
 
 impl Connection {
     pub(super) fn new(socket: UnixStream) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { socket, unread: Vec::new(), unsent: Vec::new(), alive: true, armed: false })
+        Ok(Self { socket, unread: Vec::new(), unsent: Vec::new(), alive: true, armed: false, notice_due: false })
     }
 
     pub(super) fn is_alive(&self) -> bool {

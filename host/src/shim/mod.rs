@@ -52,6 +52,7 @@ mod child;
 mod connection;
 mod input;
 mod leftovers;
+mod notify;
 mod output;
 mod startup;
 
@@ -60,11 +61,11 @@ pub mod program;
 pub mod run;
 pub mod tree;
 
-pub use control::{FrameError, Report, Request, Scope, SpawnFailure, SpawnFault};
+pub use control::{FrameError, Notified, Report, Request, Scope, SpawnFailure, SpawnFault};
 pub use exit_file::{DoneRecord, ExitRecord, read_done, read_exit};
 pub use launch::{LaunchError, Launched, launch};
 pub use run::run;
-pub use spec::{LaunchSpec, SpecError, SpoolLimits};
+pub use spec::{LaunchSpec, NotifySpec, SpecError, SpoolLimits};
 pub use spool::SpoolWriter;
 pub use spool_format::Count;
 pub use spool_reader::{Chunk, ChunkKind, SpoolReader};

@@ -37,6 +37,17 @@ pub struct LaunchSpec {
     pub spool: SpoolLimits,
     /// How long descendants that outlive the main child have between SIGTERM and SIGKILL, to the millisecond.
     pub leftover_grace: Duration,
+    /// The child is given a socket to say how it is.
+    pub notify: Option<NotifySpec>,
+}
+
+/// The socket that a child finds in `NOTIFY_SOCKET` (`sd_notify(3)`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotifySpec {
+    /// Where the shim binds it; at most 107 bytes, and nothing is there yet.
+    pub path: PathBuf,
+    /// How often the child is to say `WATCHDOG=1`, to the microsecond; told by `WATCHDOG_USEC`.
+    pub watchdog: Option<Duration>,
 }
 
 /// How much of a run's output may wait on disk; the defaults are those of [`bounds`].
@@ -90,6 +101,7 @@ impl LaunchSpec {
             umask: None,
             spool: SpoolLimits::default(),
             leftover_grace: Duration::from_secs(2),
+            notify: None,
         }
     }
 
@@ -145,6 +157,10 @@ impl LaunchSpec {
             self.env.len(),
             self.env.iter().flat_map(|(name, value)| [name.as_os_str(), value]),
         );
+        // What came later stands behind, each part behind its tag and length.
+        if let Some(notify) = &self.notify {
+            put_part(&mut out, part::NOTIFY, &notify.encode());
+        }
         out
     }
 
@@ -183,6 +199,33 @@ impl LaunchSpec {
     }
 }
 
+/// The tags of what follows the fields that every spec has. Readers pass over those they do not know.
+mod part {
+    pub const NOTIFY: u8 = 1;
+}
+
+fn put_part(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
+    out.push(tag);
+    put_bytes(out, bytes);
+}
+
+impl NotifySpec {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_bytes(&mut out, self.path.as_os_str().as_bytes());
+        let watchdog = self.watchdog.map_or(0, |every| u64::try_from(every.as_micros()).unwrap_or(u64::MAX));
+        out.extend_from_slice(&watchdog.to_le_bytes());
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut fields = Fields(bytes);
+        let path = PathBuf::from(text(&mut fields)?);
+        let watchdog = Some(fields.u64()?).filter(|micros| *micros > 0).map(Duration::from_micros);
+        Some(Self { path, watchdog })
+    }
+}
+
 fn put_list<'a>(out: &mut Vec<u8>, count: usize, texts: impl Iterator<Item = &'a OsStr>) {
     out.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
     for text in texts {
@@ -200,7 +243,15 @@ fn decode_fields(fields: &mut Fields<'_>) -> Option<LaunchSpec> {
     // No capacity is taken from the counts: they are foreign, the bytes behind them are what there is.
     let args = (0..fields.u32()?).map(|_| text(fields)).collect::<Option<_>>()?;
     let env = (0..fields.u32()?).map(|_| Some((text(fields)?, text(fields)?))).collect::<Option<_>>()?;
-    fields.0.is_empty().then_some(LaunchSpec { program, args, cwd, env, umask, spool, leftover_grace })
+    let mut spec = LaunchSpec { program, args, cwd, env, umask, spool, leftover_grace, notify: None };
+    while !fields.0.is_empty() {
+        let (tag, bytes) = (fields.u8()?, fields.bytes()?);
+        match tag {
+            part::NOTIFY => spec.notify = Some(NotifySpec::decode(bytes)?),
+            _ => {}
+        }
+    }
+    Some(spec)
 }
 
 fn text(fields: &mut Fields<'_>) -> Option<OsString> {
@@ -233,6 +284,7 @@ mod tests {
                     min_free_bytes: numbers[2].into(),
                 },
                 leftover_grace: Duration::from_millis(numbers[3].into()),
+                notify: None,
             },
         )
     }
@@ -241,6 +293,19 @@ mod tests {
         #[test]
         fn specs_come_back_as_they_went(spec in specs()) {
             prop_assert_eq!(LaunchSpec::decode(&spec.encode()).unwrap(), spec);
+        }
+
+        #[test]
+        fn what_came_later_comes_back_and_what_comes_yet_is_passed_over(
+            spec in specs(), path in texts(), watchdog in proptest::option::of(1u64..u64::MAX / 2),
+        ) {
+            let notify = NotifySpec { path: path.into(), watchdog: watchdog.map(Duration::from_micros) };
+            let spec = LaunchSpec { notify: Some(notify), ..spec };
+            let mut bytes = spec.encode();
+            put_part(&mut bytes, 250, b"of a later version");
+            prop_assert_eq!(LaunchSpec::decode(&bytes).unwrap(), spec);
+            bytes.pop();
+            prop_assert!(LaunchSpec::decode(&bytes).is_err());
         }
 
         #[test]

@@ -38,7 +38,23 @@ fn reports() -> impl Strategy<Value = Report> {
         }),
         any::<(u32, i32)>().prop_map(|(reached, errno)| Report::Signalled { reached, errno }),
         Just(Report::Pong),
+        notified().prop_map(Report::Notified),
     ]
+}
+
+fn notified() -> impl Strategy<Value = Notified> {
+    let most = u64::try_from(bounds::NOTIFY_EXTEND.as_millis()).unwrap();
+    (any::<[bool; 4]>(), proptest::option::of(any::<u32>()), 0..most, "[a-zA-Z ü]{0,60}").prop_map(
+        |([ready, reloading, stopping, triggered], age, extended, status)| Notified {
+            ready,
+            reloading,
+            stopping,
+            triggered,
+            watchdog_age: age.map(|age| Duration::from_millis(age.into())),
+            extended: Duration::from_millis(extended),
+            status,
+        },
+    )
 }
 
 proptest! {
