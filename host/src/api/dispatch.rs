@@ -22,6 +22,7 @@ impl Api {
             Request::Diagnose { name } => {
                 self.diagnose(caller, &name).await.map(|diagnosis| Response::Diagnose(Box::new(diagnosis)))
             }
+            Request::Health { names } => self.health(caller, &names).await.map(Response::Health),
             Request::Plugins {} => self.plugins(caller).await.map(Response::Plugins),
             Request::Status {} => self.status(caller).await.map(Response::Status),
         };

@@ -6,6 +6,7 @@
 mod diagnose;
 mod dispatch;
 mod gate;
+mod health;
 mod lifecycle;
 mod logs;
 mod types;

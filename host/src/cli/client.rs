@@ -11,8 +11,8 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use super::exit::{CliError, Code};
 use super::wire::{FrameError, FrameReader, Hello, HelloReply, VERSION, frame};
 use crate::api::{
-    ApiError, Diagnosis, DownReply, ErrorKind, LogsReply, LogsRequest, ProcessView, Request, Response,
-    SendReply, SendRequest, StartReply, StatusReply, StopReply, UpReply, WaitReply, WaitRequest,
+    ApiError, Diagnosis, DownReply, ErrorKind, HealthView, LogsReply, LogsRequest, ProcessView, Request,
+    Response, SendReply, SendRequest, StartReply, StatusReply, StopReply, UpReply, WaitReply, WaitRequest,
 };
 use crate::plugins::PluginStatus;
 
@@ -147,6 +147,10 @@ impl Client {
 
     pub async fn diagnose(&mut self, name: String) -> Result<Diagnosis, ClientError> {
         ask!(self, Request::Diagnose { name }, Diagnose).map(|reply| *reply)
+    }
+
+    pub async fn health(&mut self, names: Vec<String>) -> Result<Vec<HealthView>, ClientError> {
+        ask!(self, Request::Health { names }, Health)
     }
 
     pub async fn plugins(&mut self) -> Result<Vec<PluginStatus>, ClientError> {

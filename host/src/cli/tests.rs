@@ -45,6 +45,7 @@ fn help_of_ostler() {
       wait      Waits until a process is ready, has ended, or has printed something
       send      Writes to a process's standard input
       diagnose  Says why a process is as it is
+      health    Makes the health checks of processes now and says what they saw
       plugin    Shows the plugins that understand what processes print
       status    Shows where the project, its state, socket and log are, and whether the daemon runs
       mcp       Serves the Model Context Protocol on standard input and output, for coding agents
@@ -383,6 +384,11 @@ fn help_of_send() {
       -h, --help
               Print help (see a summary with '-h')
     ");
+}
+
+#[test]
+fn help_of_health() {
+    insta::assert_snapshot!(help(&["health"]), @"");
 }
 
 #[test]

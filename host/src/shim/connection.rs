@@ -28,7 +28,14 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(socket: UnixStream) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { socket, unread: Vec::new(), unsent: Vec::new(), alive: true, armed: false, notice_due: false })
+        Ok(Self {
+            socket,
+            unread: Vec::new(),
+            unsent: Vec::new(),
+            alive: true,
+            armed: false,
+            notice_due: false,
+        })
     }
 
     pub(super) fn is_alive(&self) -> bool {

@@ -183,7 +183,13 @@ fn pass_credentials(socket: &UnixDatagram) -> io::Result<()> {
     let size = libc::socklen_t::try_from(size_of_val(&on)).unwrap_or(4);
     // SAFETY: the option's value is an int that lives across the call, and its size is the one given.
     let result = unsafe {
-        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PASSCRED, (&raw const on).cast(), size)
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PASSCRED,
+            (&raw const on).cast(),
+            size,
+        )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
@@ -278,7 +284,8 @@ mod tests {
     #[test]
     fn only_descendants_are_of_the_tree() {
         let me = i32::try_from(std::process::id()).unwrap();
-        let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let mut child =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
         assert_eq!(is_below(pid, me), Some(true));
         assert_eq!(is_below(me, pid), Some(false));

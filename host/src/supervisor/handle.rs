@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::looks::{Looked, Looks, Purpose};
 use super::preflight::StartProblem;
 use super::ready::Sign;
 use super::snapshot::Snapshot;
@@ -52,6 +53,17 @@ pub enum SendError {
     ShimGone,
 }
 
+/// A check that was made because somebody asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// Which of the configured checks it is.
+    pub purpose: Purpose,
+    /// The check in words.
+    pub check: String,
+    /// What was seen; nothing when the process does not run.
+    pub looked: Option<Looked>,
+}
+
 /// A request to a driver.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -60,6 +72,7 @@ pub(super) enum Command {
     Stop { reply: oneshot::Sender<Stopped> },
     Send { bytes: Vec<u8>, eof: bool, reply: oneshot::Sender<Result<usize, SendError>> },
     Sign { run: RunId, sign: Sign },
+    Check { reply: oneshot::Sender<Option<Checked>> },
 }
 
 /// Reaches the driver of one process. Cheap to clone; dropping it stops nothing.
@@ -68,6 +81,7 @@ pub struct Handle {
     pub(super) commands: mpsc::UnboundedSender<Command>,
     pub(super) snapshots: watch::Receiver<Snapshot>,
     pub(super) config: watch::Receiver<Arc<ProcessConfig>>,
+    pub(super) looks: Looks,
 }
 
 impl Handle {
@@ -113,6 +127,17 @@ impl Handle {
     /// Writes to the child's standard input, and closes it afterwards when `eof`.
     pub async fn send(&self, bytes: Vec<u8>, eof: bool) -> Result<usize, SendError> {
         self.ask(|reply| Command::Send { bytes, eof, reply }).await.unwrap_or(Err(SendError::NotRunning))
+    }
+
+    /// Makes the configured health check now, or the readiness check where there is no other; nothing when there is
+    /// neither. Takes no longer than the check may.
+    pub async fn check(&self) -> Option<Checked> {
+        self.ask(|reply| Command::Check { reply }).await.flatten()
+    }
+
+    /// Returns what checks have seen lately, the oldest first.
+    pub fn looks(&self) -> Vec<Looked> {
+        self.looks.all()
     }
 
     /// Tells the driver what a classifier saw.

@@ -4,6 +4,7 @@ pub mod daemon;
 pub mod demo;
 pub mod diagnose;
 pub mod down;
+pub mod health;
 pub mod init;
 pub mod logs;
 pub mod mcp;
@@ -34,6 +35,7 @@ pub enum Command {
     Wait(wait::Args),
     Send(send::Args),
     Diagnose(diagnose::Args),
+    Health(health::Args),
     #[command(subcommand)]
     Plugin(plugin::Command),
     Status(status::Args),
@@ -50,6 +52,7 @@ impl Command {
             Self::Logs(args) => args.json,
             Self::Wait(args) => args.json,
             Self::Diagnose(args) => args.json,
+            Self::Health(args) => args.json,
             Self::Plugin(plugin::Command::List(args)) => args.json,
             Self::Status(args) => args.json,
             Self::Init(_)
@@ -82,6 +85,7 @@ impl Command {
             Self::Wait(args) => block_on(wait::run(args, context)),
             Self::Send(args) => block_on(send::run(args, context)),
             Self::Diagnose(args) => block_on(diagnose::run(args, context)),
+            Self::Health(args) => block_on(health::run(args, context)),
             Self::Plugin(command) => block_on(plugin::run(command, context)),
             Self::Status(args) => block_on(status::run(args, context)),
             Self::Mcp(args) => block_on(mcp::run(args, context)),

@@ -6,6 +6,7 @@
 mod diagnosis;
 mod duration;
 mod error;
+mod health;
 mod line;
 mod plugins;
 mod processes;
@@ -15,6 +16,7 @@ mod text;
 
 pub use diagnosis::diagnosis;
 pub use error::{complaint, complaint_json, note};
+pub use health::health;
 pub use line::{Clock, LineFormat};
 pub use plugins::plugins;
 pub use processes::{one_line, processes};
