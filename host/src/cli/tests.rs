@@ -388,7 +388,32 @@ fn help_of_send() {
 
 #[test]
 fn help_of_health() {
-    insta::assert_snapshot!(help(&["health"]), @"");
+    insta::assert_snapshot!(help(&["health"]), @r"
+    Makes the health checks of processes now and says what they saw
+
+    A process without a `health` check has its `ready` check made.
+
+    Ends with 1 when a check fails, or when a process that was named does not run.
+
+    Usage: ostler health [OPTIONS] [NAME]...
+
+    Arguments:
+      [NAME]...
+              The processes' names; all of them without one
+
+    Options:
+          --json
+              Prints an array of {process, verdict, check, saw, latency_ms, recent}
+
+      -C, --project <DIR>
+              The project's folder, instead of the current one
+
+          --no-color
+              No colours; `NO_COLOR` in the environment means the same
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
 }
 
 #[test]

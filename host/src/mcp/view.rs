@@ -51,7 +51,6 @@ pub fn process_schema() -> Value {
             "restarts": {"type": "integer"},
             "exit": {"type": "string"},
             "ports": {"type": "array", "items": {"type": "integer"}},
-            "status": {"type": "string"},
         },
         "required": ["name", "state", "ready"],
     })

@@ -6,8 +6,9 @@ use crate::cli::render::{self, Clock};
 
 /// Makes the health checks of processes now and says what they saw
 ///
-/// A process without a `health` check has its `ready` check made. Ends with 1 when a check fails, or when a process
-/// that was named does not run.
+/// A process without a `health` check has its `ready` check made.
+///
+/// Ends with 1 when a check fails, or when a process that was named does not run.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The processes' names; all of them without one

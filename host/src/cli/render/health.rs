@@ -98,7 +98,18 @@ mod tests {
             view("db", Verdict::Down, None, "it is stopped", None),
         ];
         let clock = Clock::utc(jiff::civil::date(2026, 11, 20));
-        insta::assert_snapshot!(health(Palette::PLAIN, &clock, &views, false), @"");
-        insta::assert_snapshot!(health(Palette::PLAIN, &clock, &views[..1], true), @"");
+        insta::assert_snapshot!(health(Palette::PLAIN, &clock, &views, false), @"
+        NAME  HEALTH     TOOK   CHECK                         SAW
+        api   healthy    1.2ms  GET http://127.0.0.1:8000/up  GET http://127.0.0.1:8000/up answered 200
+        web   unhealthy  5.0s   run `check`                   it ␛[31mhung
+        db    down       -      -                             it is stopped
+        ");
+        insta::assert_snapshot!(health(Palette::PLAIN, &clock, &views[..1], true), @"
+        NAME  HEALTH   TOOK   CHECK                         SAW
+        api   healthy  1.2ms  GET http://127.0.0.1:8000/up  GET http://127.0.0.1:8000/up answered 200
+
+        last checks of api
+          08:29:25  health  ok        1.2ms  GET http://127.0.0.1:8000/up answered 200
+        ");
     }
 }

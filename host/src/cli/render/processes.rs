@@ -125,7 +125,11 @@ mod tests {
     fn what_a_process_says_of_itself_is_shown_when_it_does() {
         let mut views = views();
         views[0].status = Some("Processing \u{1b}[31mrequests".into());
-        insta::assert_snapshot!(processes(Palette::PLAIN, &views[..2]), @"");
+        insta::assert_snapshot!(processes(Palette::PLAIN, &views[..2]), @"
+        NAME    STATE    PID   UPTIME   RESTARTS  PORTS      LAST EXIT              STATUS
+        api     ready    4711  12m 34s  0         8000,8001  -                      Processing ␛[31mrequests
+        worker  running  4712  90ms     2         -          killed by SIGKILL (9)
+        ");
     }
 
     #[test]

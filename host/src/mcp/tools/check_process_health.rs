@@ -124,7 +124,7 @@ mod tests {
     fn what_was_seen_is_told_with_what_was_seen_before() {
         let mut one = health("GET http://127.0.0.1:8000/up answered 503");
         one.recent.truncate(1);
-        insta::assert_snapshot!(render(&[one], true).into_value(), @"");
+        insta::assert_snapshot!(render(&[one], true).into_value(), @r#"{"processes":[{"check":"GET http://127.0.0.1:8000/up","health":"unhealthy","latency_ms":2.12,"name":"api","recent":["2026-11-20T08:29:25Z health failed in 2.1ms: GET http://127.0.0.1:8000/up answered 503"],"saw":"GET http://127.0.0.1:8000/up answered 503","state":"unhealthy"}]}"#);
     }
 
     #[test]
