@@ -45,6 +45,33 @@ pub const TAIL_RECENT_BYTES: usize = 64 << 10;
 /// How long a shim goes on reading output after the child's tree is gone, for pipes held by processes that left it.
 pub const DRAIN_GRACE: Duration = Duration::from_millis(200);
 
+// ---- what a child says of itself (`sd_notify(3)`) ----
+
+/// Longest `STATUS=` that is kept, in bytes.
+pub const NOTIFY_STATUS_BYTES: usize = 256;
+/// The most time that `EXTEND_TIMEOUT_USEC=` can add to a start, and to the grace of a stop.
+pub const NOTIFY_EXTEND: Duration = Duration::from_secs(600);
+
+// ---- readiness and health ----
+
+/// Time for one look of a readiness check. Generous, because the first request to a development server may compile
+/// something.
+pub const READY_LOOK: Duration = Duration::from_secs(5);
+/// Pause between two looks, by the kernel's table of sockets, at whether a ready process still listens.
+pub const READY_RECHECK: Duration = Duration::from_secs(2);
+/// Pause between two looks at a ready process that cost it something: a request, a command, a connection.
+pub const READY_RECHECK_ASKING: Duration = Duration::from_secs(10);
+/// Failed looks in a row after which readiness is withdrawn.
+pub const READY_FAILURES: u32 = 3;
+/// Bytes of an answer's head and of its body that a check reads.
+pub const CHECK_HTTP_BYTES: usize = 64 << 10;
+/// Bytes of a check's command's output that are kept, the last ones.
+pub const CHECK_OUTPUT_BYTES: usize = 4 << 10;
+/// Results of checks that are remembered of one process.
+pub const CHECK_RESULTS: usize = 20;
+/// Runs of a process, counted back from the last, from which a new daemon learns how often it was restarted.
+pub const RESTART_RUNS: usize = 64;
+
 // ---- pipeline ----
 
 /// Longest line, in bytes; a longer one is stored in pieces marked as partial.

@@ -26,6 +26,7 @@ impl Api {
             Request::Diagnose { name } => {
                 self.diagnose(caller, &name).await.map(|diagnosis| Response::Diagnose(Box::new(diagnosis)))
             }
+            Request::Health { names } => self.health(caller, &names).await.map(Response::Health),
             Request::Plugins {} => self.plugins(caller).await.map(Response::Plugins),
             Request::Doctor {} => self.doctor(caller).await.map(Response::Doctor),
             Request::Status {} => self.status(caller).await.map(Response::Status),

@@ -234,10 +234,22 @@ async fn wait_for_condition(dependency: &DependsOn, other: &Handle) -> Result<()
         Condition::ExitedOk => wait.await.ok(),
         _ => match tokio::time::timeout(timeout, wait).await {
             Ok(seen) => seen.ok(),
-            Err(_) => return Err(format!("was not ready within {timeout:?}")),
+            Err(_) => return Err(never_ready(&other.snapshot(), timeout)),
         },
     };
     seen.and_then(|snapshot| decided(&snapshot)).unwrap_or_else(|| Err("is gone".to_owned()))
+}
+
+/// Tells what is known of why a dependency did not become ready.
+fn never_ready(snapshot: &Snapshot, timeout: std::time::Duration) -> String {
+    match &snapshot.reason {
+        // It says for how long by itself.
+        Some(reason) if snapshot.state == State::Unhealthy => format!("is {reason}"),
+        Some(reason) => {
+            format!("was not ready within {timeout:?}: it is {}: {reason}", snapshot.state.as_str())
+        }
+        None => format!("was not ready within {timeout:?}"),
+    }
 }
 
 fn describe_end(snapshot: &Snapshot) -> String {

@@ -8,6 +8,7 @@ mod diagnose;
 mod dispatch;
 pub mod doctor;
 mod gate;
+mod health;
 mod input;
 pub mod keys;
 mod lifecycle;

@@ -7,6 +7,8 @@ use crate::model::{Exit, Level, Line, ProcessName, RunId, Stream, Time};
 use crate::plugins::PluginStatus;
 use crate::supervisor::State;
 
+pub use super::health::{CheckView, HealthView, Verdict};
+
 /// Who asks, and through what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -54,6 +56,9 @@ pub struct ProcessView {
     pub exit: Option<Exit>,
     /// TCP ports that the process or its descendants listen on.
     pub ports: Vec<u16>,
+    /// What it says of itself, by `STATUS=` of `sd_notify(3)`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
 }
 
 /// A request on the daemon's socket: one JSON object a line.
@@ -91,6 +96,10 @@ pub enum Request {
     Diagnose {
         name: String,
     },
+    /// Makes the checks of the named processes now, or of all.
+    Health {
+        names: Vec<String>,
+    },
     Plugins {},
     Status {},
     /// What is in force on this machine.
@@ -113,6 +122,7 @@ pub enum Response {
     Send(SendReply),
     Attach(AttachReply),
     Diagnose(Box<Diagnosis>),
+    Health(Vec<HealthView>),
     Plugins(Vec<PluginStatus>),
     Status(StatusReply),
     Doctor(Vec<Check>),

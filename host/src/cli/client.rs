@@ -13,8 +13,9 @@ use super::stream::StreamReader;
 use super::wire::{FrameError, FrameReader, Hello, HelloReply, VERSION, frame};
 use crate::api::doctor::Check;
 use crate::api::{
-    ApiError, AttachReply, Diagnosis, DownReply, ErrorKind, LogsReply, LogsRequest, ProcessView, Request,
-    Response, SendReply, SendRequest, StartReply, StatusReply, StopReply, UpReply, WaitReply, WaitRequest,
+    ApiError, AttachReply, Diagnosis, DownReply, ErrorKind, HealthView, LogsReply, LogsRequest, ProcessView,
+    Request, Response, SendReply, SendRequest, StartReply, StatusReply, StopReply, UpReply, WaitReply,
+    WaitRequest,
 };
 use crate::plugins::PluginStatus;
 
@@ -162,6 +163,10 @@ impl Client {
 
     pub async fn diagnose(&mut self, name: String) -> Result<Diagnosis, ClientError> {
         ask!(self, Request::Diagnose { name }, Diagnose).map(|reply| *reply)
+    }
+
+    pub async fn health(&mut self, names: Vec<String>) -> Result<Vec<HealthView>, ClientError> {
+        ask!(self, Request::Health { names }, Health)
     }
 
     pub async fn plugins(&mut self) -> Result<Vec<PluginStatus>, ClientError> {

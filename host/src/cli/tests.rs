@@ -46,6 +46,7 @@ fn help_of_ostler() {
       send      Writes to a process's standard input
       attach    Connects the terminal to a process: shows what it prints, and passes on what is typed
       diagnose  Says why a process is as it is
+      health    Makes the health checks of processes now and says what they saw
       plugin    Shows the plugins that understand what processes print
       status    Shows where the project, its state, socket and log are, and whether the daemon runs
       doctor    Says what is in force on this machine, and how to get more
@@ -382,6 +383,36 @@ fn help_of_send() {
 
           --eof
               Closes the process's standard input afterwards
+
+      -C, --project <DIR>
+              The project's folder, instead of the current one
+
+          --no-color
+              No colours; `NO_COLOR` in the environment means the same
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
+}
+
+#[test]
+fn help_of_health() {
+    insta::assert_snapshot!(help(&["health"]), @r"
+    Makes the health checks of processes now and says what they saw
+
+    A process without a `health` check has its `ready` check made.
+
+    Ends with 1 when a check fails, or when a process that was named does not run.
+
+    Usage: ostler health [OPTIONS] [NAME]...
+
+    Arguments:
+      [NAME]...
+              The processes' names; all of them without one
+
+    Options:
+          --json
+              Prints an array of {process, verdict, check, saw, latency_ms, recent}
 
       -C, --project <DIR>
               The project's folder, instead of the current one

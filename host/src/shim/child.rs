@@ -76,8 +76,11 @@ struct Image {
     rlimits: Vec<Rlimit>,
     argv: Vec<*const libc::c_char>,
     envp: Vec<*const libc::c_char>,
-    /// Owns what `argv` and `envp` point to.
+    /// Where the child writes its own pid, for a watchdog that is its own and nobody else's.
+    watchdog_pid: Option<*mut u8>,
+    /// Own what `argv`, `envp` and `watchdog_pid` point to.
     _texts: Vec<CString>,
+    _watchdog: Vec<u8>,
 }
 
 impl Image {
@@ -88,21 +91,64 @@ impl Image {
             text(&OsString::from_vec([name.as_bytes(), b"=", value.as_bytes()].concat()))
         });
         let args = args.collect::<Result<Vec<_>, ()>>()?;
-        let env = env.collect::<Result<Vec<_>, ()>>()?;
+        let mut env = env.collect::<Result<Vec<_>, ()>>()?;
+        for variable in notify_variables(spec) {
+            env.push(CString::new(variable).map_err(drop)?);
+        }
         let pointers = |texts: &[CString]| -> Vec<_> {
             texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
         };
+        let mut watchdog = [WATCHDOG_PID, &[0; PID_BYTES]].concat();
+        let has_watchdog = spec.notify.as_ref().is_some_and(|notify| notify.watchdog.is_some());
+        let mut envp = pointers(&env);
+        // Moving a `Vec` leaves its bytes where they are, as it does with a `CString`.
+        let watchdog_pid = has_watchdog.then(|| {
+            envp.insert(0, watchdog.as_ptr().cast());
+            watchdog[WATCHDOG_PID.len()..].as_mut_ptr()
+        });
         Ok(Self {
             programs: candidates(spec).iter().map(|path| text(path)).collect::<Result<_, _>>()?,
             cwd: text(spec.cwd.as_os_str())?,
             umask: spec.umask,
             rlimits: spec.rlimits.clone(),
             argv: pointers(&args),
-            envp: pointers(&env),
-            // Moving a `CString` leaves its bytes where they are.
+            envp,
+            watchdog_pid,
             _texts: args.into_iter().chain(env).collect(),
+            _watchdog: watchdog,
         })
     }
+}
+
+/// What stands before the pid in the variable that names the watchdog's process.
+const WATCHDOG_PID: &[u8] = b"WATCHDOG_PID=";
+/// Room for the digits of any pid and the NUL behind them.
+const PID_BYTES: usize = 12;
+
+/// Returns the variables that tell the child where and how often to say how it is (`sd_notify(3)`,
+/// `sd_watchdog_enabled(3)`); `WATCHDOG_PID` is the forked half's to write.
+fn notify_variables(spec: &LaunchSpec) -> Vec<Vec<u8>> {
+    let Some(notify) = &spec.notify else { return Vec::new() };
+    let socket = [b"NOTIFY_SOCKET=", notify.path.as_os_str().as_bytes()].concat();
+    let watchdog = notify.watchdog.map(|every| format!("WATCHDOG_USEC={}", every.as_micros()).into_bytes());
+    std::iter::once(socket).chain(watchdog).collect()
+}
+
+/// Writes a positive number in decimal digits.
+///
+/// # Safety
+/// `at` points to `PID_BYTES` bytes that may be written. Calls nothing, so that the forked half may.
+unsafe fn write_digits(at: *mut u8, number: u32) {
+    let mut digits = [0u8; PID_BYTES];
+    let (mut rest, mut first) = (number, PID_BYTES - 1);
+    while rest > 0 && first > 0 {
+        first -= 1;
+        // Always below ten.
+        digits[first] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    // SAFETY: the caller vouches for the place; the last byte of `digits` is the NUL.
+    unsafe { ptr::copy_nonoverlapping(digits.as_ptr().add(first), at, PID_BYTES - first) };
 }
 
 /// Returns the paths that the program's name can mean, as `execvp(3)` would try them.
@@ -217,6 +263,9 @@ unsafe fn become_child(image: &Image, pipes: &Pipes, door: Option<&File>) -> ! {
         if let Some(umask) = image.umask {
             libc::umask(umask);
         }
+        if let Some(place) = image.watchdog_pid {
+            write_digits(place, libc::getpid().unsigned_abs());
+        }
         if libc::chdir(image.cwd.as_ptr()) == -1 {
             fail(report_to, FAILED_CHDIR);
         }
@@ -316,6 +365,17 @@ fn system(error: &io::Error) -> SpawnFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn digits_are_written_as_text() {
+        for number in [1, 4711, 4_194_304, u32::MAX] {
+            let mut place = [b'x'; PID_BYTES];
+            // SAFETY: the place is as long as it has to be.
+            unsafe { write_digits(place.as_mut_ptr(), number) };
+            let text = std::ffi::CStr::from_bytes_until_nul(&place).unwrap();
+            assert_eq!(text.to_str().unwrap(), number.to_string());
+        }
+    }
 
     #[test]
     fn names_are_looked_up_in_the_childs_own_path() {

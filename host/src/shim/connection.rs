@@ -32,6 +32,8 @@ pub(super) struct Connection {
     has_tailed: bool,
     /// Bytes of output it missed and was not told of.
     missed: u64,
+    /// What the tree has said of itself is to be told once the socket takes it.
+    pub(super) notice_due: bool,
 }
 
 impl Connection {
@@ -47,6 +49,7 @@ impl Connection {
             tailing: false,
             has_tailed: false,
             missed: 0,
+            notice_due: false,
         })
     }
 

@@ -4,8 +4,10 @@
 //! Daemons are upgraded while shims live on, so the format only grows: a receiver skips tags it does not know and
 //! ignores fields behind those it knows. Existing tags and fields never change.
 
+use std::time::Duration;
+
 use super::cgroup::LimitHits;
-use super::wire::Fields;
+use super::wire::{Fields, put_bytes};
 use crate::bounds;
 use crate::model::{Exit, Stream, TerminalSize, Time};
 
@@ -117,10 +119,31 @@ pub enum Report {
     },
     /// After a [`Report::StdinTaken`] that did not take all: there is room for more, or the input is closed.
     StdinRoom,
+    /// What the tree has said of itself so far, each time there is something new, and for each new connection.
+    Notified(Notified),
     /// A report of a later version; daemons skip it.
     Unknown {
         tag: u8,
     },
+}
+
+/// What a run's tree has said of itself through its notify socket (`sd_notify(3)`), all together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Notified {
+    /// `READY=1` was said.
+    pub ready: bool,
+    /// `RELOADING=1` was said, and not yet `READY=1` after it.
+    pub reloading: bool,
+    /// `STOPPING=1` was said.
+    pub stopping: bool,
+    /// `WATCHDOG=trigger` was said: it asks to be treated as one that does not answer.
+    pub triggered: bool,
+    /// How long ago `WATCHDOG=1` was said last, to the millisecond.
+    pub watchdog_age: Option<Duration>,
+    /// How much longer it asked for by `EXTEND_TIMEOUT_USEC`, from now on, to the millisecond.
+    pub extended: Duration,
+    /// `STATUS=`, without control characters, at most [`bounds::NOTIFY_STATUS_BYTES`] long.
+    pub status: String,
 }
 
 /// Why nothing was started.
@@ -253,6 +276,7 @@ mod tag {
     pub const OUTPUT: u8 = 102;
     pub const OUTPUT_GAP: u8 = 103;
     pub const STDIN_ROOM: u8 = 104;
+    pub const NOTIFIED: u8 = 90;
 }
 
 impl Request {
@@ -340,6 +364,7 @@ impl Report {
             Self::Output { stream, bytes } => put_output(out, *stream, bytes),
             Self::OutputGap { bytes } => frame(out, tag::OUTPUT_GAP, &[&bytes.to_le_bytes()]),
             Self::StdinRoom => frame(out, tag::STDIN_ROOM, &[]),
+            Self::Notified(notified) => frame(out, tag::NOTIFIED, &[&notified.encode()]),
             Self::Unknown { tag } => frame(out, *tag, &[]),
         }
     }
@@ -386,6 +411,7 @@ impl Report {
                 },
                 tag::OUTPUT_GAP => Self::OutputGap { bytes: fields.u64()? },
                 tag::STDIN_ROOM => Self::StdinRoom,
+                tag::NOTIFIED => Self::Notified(Notified::decode(fields)?),
                 tag => Self::Unknown { tag },
             })
         })
@@ -409,6 +435,41 @@ fn put_size(out: &mut Vec<u8>, tag: u8, size: TerminalSize) {
 /// Reads what [`put_size`] wrote; a side of zero is as wrong as a missing one.
 fn size(fields: &mut Fields<'_>) -> Option<TerminalSize> {
     TerminalSize::new(fields.u16()?, fields.u16()?)
+}
+
+impl Notified {
+    /// Stands for an age that there is none of.
+    const NEVER: u64 = u64::MAX;
+
+    fn encode(&self) -> Vec<u8> {
+        let flags = [self.ready, self.reloading, self.stopping, self.triggered];
+        let flags =
+            flags.iter().enumerate().fold(0u8, |bits, (place, flag)| bits | (u8::from(*flag) << place));
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(Self::NEVER - 1);
+        let mut out = vec![flags];
+        out.extend_from_slice(&self.watchdog_age.map_or(Self::NEVER, milliseconds).to_le_bytes());
+        out.extend_from_slice(&milliseconds(self.extended).to_le_bytes());
+        put_bytes(&mut out, self.status.as_bytes());
+        out
+    }
+
+    fn decode(fields: &mut Fields<'_>) -> Option<Self> {
+        let flags = fields.u8()?;
+        let is_set = |place: u8| flags & (1 << place) != 0;
+        let age = Some(fields.u64()?).filter(|age| *age != Self::NEVER);
+        let extended = Duration::from_millis(fields.u64()?).min(bounds::NOTIFY_EXTEND);
+        let status = String::from_utf8_lossy(fields.bytes()?);
+        Some(Self {
+            ready: is_set(0),
+            reloading: is_set(1),
+            stopping: is_set(2),
+            triggered: is_set(3),
+            watchdog_age: age.map(Duration::from_millis),
+            extended,
+            // A status is shown to people; what came through a socket is cleaned at both ends.
+            status: status.chars().filter(|c| !c.is_control()).take(bounds::NOTIFY_STATUS_BYTES).collect(),
+        })
+    }
 }
 
 fn frame(out: &mut Vec<u8>, tag: u8, fields: &[&[u8]]) {

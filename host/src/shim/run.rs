@@ -16,6 +16,7 @@ use super::control::{Report, Request, Scope, SpawnFailure, SpawnFault};
 use super::exit_file::{DoneRecord, ExitFiles, ExitRecord};
 use super::input::Input;
 use super::leftovers::{Leftovers, asks_to_end, kill_tree, signal_tree};
+use super::notify::Notify;
 use super::output::{Output, Source};
 use super::program::complain;
 use super::pty::Terminal;
@@ -57,6 +58,7 @@ struct Started {
     signals: ChildSignals,
     spec: LaunchSpec,
     child: Child,
+    notify: Option<Notify>,
 }
 
 /// Does everything up to the child's `execve`. From here on the run directory is the working directory, so that
@@ -78,11 +80,14 @@ fn start(run_dir: &Path, socket_path: &Path) -> Result<Started, SpawnFailure> {
     spec.umask.get_or_insert(umask);
     let signals = ChildSignals::open().map_err(fault(SpawnFault::System))?;
     startup::become_subreaper().map_err(fault(SpawnFault::System))?;
-    let child = child::spawn(&spec)?;
+    let own_pid = rustix::process::getpid().as_raw_nonzero().get();
+    let notify = spec.notify.as_ref().map(|notify| Notify::bind(&notify.path, own_pid));
+    let notify = notify.transpose().map_err(fault(SpawnFault::NoSocket))?;
+    let child = child::spawn(&spec).inspect_err(|_| notify.iter().for_each(Notify::remove))?;
     // Secrets need not stay in memory for as long as the child lives.
     spec.args = Vec::new();
     spec.env = Vec::new();
-    Ok(Started { listener, signals, spec, child })
+    Ok(Started { listener, signals, spec, child, notify })
 }
 
 struct Shim {
@@ -101,6 +106,7 @@ struct Shim {
     terminal: Option<Terminal>,
     input: Input,
     outputs: [Output; 2],
+    notify: Option<Notify>,
     spool: SpoolWriter,
     exit_files: ExitFiles,
     leftover_grace: Duration,
@@ -126,13 +132,14 @@ mod slot {
     pub const LISTENER: usize = 1;
     pub const INPUT: usize = 2;
     pub const OUTPUTS: usize = 3;
-    pub const CONNECTIONS: usize = 5;
+    pub const NOTIFY: usize = 5;
+    pub const CONNECTIONS: usize = 6;
     pub const ALL: usize = CONNECTIONS + super::CONNECTIONS;
 }
 
 impl Shim {
     fn new(started: Started, control: Connection, exit_files: ExitFiles) -> Self {
-        let Started { listener, signals, spec, child } = started;
+        let Started { listener, signals, spec, child, notify } = started;
         let source = if child.terminal.is_some() { Source::Terminal } else { Source::Pipe };
         let mut shim = Self {
             own_pid: rustix::process::getpid().as_raw_nonzero().get(),
@@ -151,6 +158,7 @@ impl Shim {
                 Output::new(Stream::Stdout, source, Some(child.stdout)),
                 Output::new(Stream::Stderr, source, child.stderr),
             ],
+            notify,
             spool: SpoolWriter::create(".", spec.spool),
             exit_files,
             leftover_grace: spec.leftover_grace,
@@ -165,6 +173,7 @@ impl Shim {
             self.turn();
         }
         self.bid_farewell();
+        self.notify.iter().for_each(Notify::remove);
     }
 
     /// Waits for the next thing to happen and does all that is due.
@@ -193,6 +202,9 @@ impl Shim {
                 wait(slot::OUTPUTS + place, fd, libc::POLLIN);
             }
         }
+        if let Some(fd) = self.notify.as_ref().and_then(Notify::waits_for) {
+            wait(slot::NOTIFY, fd, libc::POLLIN);
+        }
         for (place, connection) in self.connections.iter().enumerate() {
             let write = if connection.has_unsent() { libc::POLLOUT } else { 0 };
             wait(slot::CONNECTIONS + place, connection.fd(), libc::POLLIN | write);
@@ -209,6 +221,7 @@ impl Shim {
             Phase::Done => return 0,
         };
         let rests = self.outputs.iter().filter_map(Output::rests_until);
+        let rests = rests.chain(self.notify.as_ref().and_then(Notify::rests_until));
         let Some(until) = rests.chain(due).min() else { return -1 };
         let left = until.saturating_duration_since(Instant::now());
         // Rounded up, or the last part of a millisecond is spent spinning.
@@ -224,6 +237,9 @@ impl Shim {
         }
         if is_ready(slot::INPUT) {
             self.input.write();
+        }
+        if is_ready(slot::NOTIFY) && self.notify.as_mut().is_some_and(Notify::take) {
+            self.connections.iter_mut().for_each(|connection| connection.notice_due = true);
         }
         if is_ready(slot::SIGNALS) {
             self.signals.clear();
@@ -248,6 +264,18 @@ impl Shim {
         });
         if self.spool.end() != before {
             self.ring_doorbells();
+        }
+    }
+
+    /// Tells what the tree says of itself to those who have taken all that went before: a child that says much must
+    /// not fill up a connection that nobody reads just now, which would be dropped for it.
+    fn pass_notices_on(&mut self) {
+        let Some(report) = self.notify.as_ref().and_then(Notify::report) else { return };
+        for connection in &mut self.connections {
+            if connection.notice_due && !connection.has_unsent() {
+                connection.notice_due = false;
+                connection.send(&report);
+            }
         }
     }
 
@@ -320,6 +348,8 @@ impl Shim {
         let now = Instant::now();
         self.outputs.iter_mut().for_each(|output| output.end_rest(now));
         self.tell_of_room();
+        self.notify.iter_mut().for_each(|notify| notify.end_rest(now));
+        self.pass_notices_on();
         match &mut self.phase {
             Phase::Running | Phase::Done => {}
             Phase::Clearing(leftovers) => {
@@ -393,6 +423,7 @@ impl Shim {
         if let Phase::Draining { leftovers, .. } = self.phase {
             connection.send(&Report::Gone { leftovers });
         }
+        connection.notice_due = true;
         self.connections.push(connection);
     }
 

@@ -34,6 +34,8 @@ mod extra {
     pub const RLIMITS: u8 = 2;
     /// Rows and columns.
     pub const TERMINAL: u8 = 3;
+    /// A path, and microseconds.
+    pub const NOTIFY: u8 = 4;
 }
 
 /// What to run and how much of its output to keep.
@@ -57,6 +59,8 @@ pub struct LaunchSpec {
     pub rlimits: Vec<Rlimit>,
     /// The child's standard streams are a terminal of this size, and its controlling one, instead of pipes.
     pub terminal: Option<TerminalSize>,
+    /// The child is given a socket to say how it is.
+    pub notify: Option<NotifySpec>,
 }
 
 /// A limit of `setrlimit(2)`, soft and hard alike.
@@ -66,6 +70,15 @@ pub struct Rlimit {
     pub resource: u32,
     /// In the resource's own unit; `u64::MAX` is without limit (`RLIM64_INFINITY`).
     pub value: u64,
+}
+
+/// The socket that a child finds in `NOTIFY_SOCKET` (`sd_notify(3)`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotifySpec {
+    /// Where the shim binds it; at most 107 bytes, and nothing is there yet.
+    pub path: PathBuf,
+    /// How often the child is to say `WATCHDOG=1`, to the microsecond; told by `WATCHDOG_USEC`.
+    pub watchdog: Option<Duration>,
 }
 
 /// How much of a run's output may wait on disk; the defaults are those of [`bounds`].
@@ -125,6 +138,7 @@ impl LaunchSpec {
             cgroup: None,
             rlimits: Vec::new(),
             terminal: None,
+            notify: None,
         }
     }
 
@@ -206,6 +220,9 @@ impl LaunchSpec {
         if let Some(size) = self.terminal {
             extras.push((extra::TERMINAL, [size.rows().to_le_bytes(), size.cols().to_le_bytes()].concat()));
         }
+        if let Some(notify) = &self.notify {
+            extras.push((extra::NOTIFY, notify.encode()));
+        }
         extras
     }
 
@@ -250,6 +267,23 @@ impl LaunchSpec {
     }
 }
 
+impl NotifySpec {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_bytes(&mut out, self.path.as_os_str().as_bytes());
+        let watchdog = self.watchdog.map_or(0, |every| u64::try_from(every.as_micros()).unwrap_or(u64::MAX));
+        out.extend_from_slice(&watchdog.to_le_bytes());
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut fields = Fields(bytes);
+        let path = PathBuf::from(text(&mut fields)?);
+        let watchdog = Some(fields.u64()?).filter(|micros| *micros > 0).map(Duration::from_micros);
+        Some(Self { path, watchdog })
+    }
+}
+
 fn put_list<'a>(out: &mut Vec<u8>, count: usize, texts: impl Iterator<Item = &'a OsStr>) {
     out.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
     for text in texts {
@@ -278,6 +312,7 @@ fn decode_fields(fields: &mut Fields<'_>, has_extras: bool) -> Option<LaunchSpec
         cgroup: None,
         rlimits: Vec::new(),
         terminal: None,
+        notify: None,
     };
     let extras = if has_extras { fields.u32()? } else { 0 };
     for _ in 0..extras {
@@ -300,6 +335,7 @@ fn decode_extra(spec: &mut LaunchSpec, tag: u8, bytes: &[u8]) -> Option<()> {
             let mut fields = Fields(bytes);
             spec.terminal = Some(TerminalSize::new(fields.u16()?, fields.u16()?)?);
         }
+        extra::NOTIFY => spec.notify = Some(NotifySpec::decode(bytes)?),
         _ => {}
     }
     Some(())
@@ -342,6 +378,7 @@ mod tests {
                 cgroup: cgroup.map(PathBuf::from),
                 rlimits,
                 terminal,
+                notify: None,
             },
         )
     }
@@ -349,6 +386,15 @@ mod tests {
     proptest! {
         #[test]
         fn specs_come_back_as_they_went(spec in specs()) {
+            prop_assert_eq!(LaunchSpec::decode(&spec.encode()).unwrap(), spec);
+        }
+
+        #[test]
+        fn a_notify_socket_comes_back_as_it_went(
+            spec in specs(), path in texts(), watchdog in proptest::option::of(1u64..u64::MAX / 2),
+        ) {
+            let notify = NotifySpec { path: path.into(), watchdog: watchdog.map(Duration::from_micros) };
+            let spec = LaunchSpec { notify: Some(notify), ..spec };
             prop_assert_eq!(LaunchSpec::decode(&spec.encode()).unwrap(), spec);
         }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::looks::{Looked, Looks, Purpose};
 use super::preflight::StartProblem;
 use super::ready::Sign;
 use super::snapshot::Snapshot;
@@ -59,6 +60,17 @@ pub enum SendError {
     NoTail,
 }
 
+/// A check that was made because somebody asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// Which of the configured checks it is.
+    pub purpose: Purpose,
+    /// The check in words.
+    pub check: String,
+    /// What was seen; nothing when the process does not run.
+    pub looked: Option<Looked>,
+}
+
 /// A request to a driver.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -97,6 +109,9 @@ pub(super) enum Command {
         run: RunId,
         sign: Sign,
     },
+    Check {
+        reply: oneshot::Sender<Option<Checked>>,
+    },
 }
 
 /// Reaches the driver of one process. Cheap to clone; dropping it stops nothing.
@@ -105,6 +120,7 @@ pub struct Handle {
     pub(super) commands: mpsc::UnboundedSender<Command>,
     pub(super) snapshots: watch::Receiver<Snapshot>,
     pub(super) config: watch::Receiver<Arc<ProcessConfig>>,
+    pub(super) looks: Looks,
 }
 
 impl Handle {
@@ -173,6 +189,17 @@ impl Handle {
             Ok(Err(_)) => Err(SendError::NotRunning),
             Err(_) => Err(SendError::NoTail),
         }
+    }
+
+    /// Makes the configured health check now, or the readiness check where there is no other; nothing when there is
+    /// neither. Takes no longer than the check may.
+    pub async fn check(&self) -> Option<Checked> {
+        self.ask(|reply| Command::Check { reply }).await.flatten()
+    }
+
+    /// Returns what checks have seen lately, the oldest first.
+    pub fn looks(&self) -> Vec<Looked> {
+        self.looks.all()
     }
 
     /// Tells the driver what a classifier saw.

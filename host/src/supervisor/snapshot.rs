@@ -73,6 +73,8 @@ pub struct Snapshot {
     pub restarts: u32,
     /// How the last ended run ended.
     pub exit: Option<Exit>,
+    /// What it says of itself (`STATUS=` of `sd_notify(3)`); one line, bounded.
+    pub status: Option<String>,
     /// Why it is in this state, when that is not plain from the state: a failed start, a time-out, giving up.
     pub reason: Option<String>,
 }
@@ -90,6 +92,7 @@ impl Snapshot {
             started: None,
             restarts: 0,
             exit: None,
+            status: None,
             reason: None,
         }
     }

@@ -6,6 +6,7 @@ pub mod demo;
 pub mod diagnose;
 pub mod doctor;
 pub mod down;
+pub mod health;
 pub mod init;
 pub mod logs;
 pub mod mcp;
@@ -37,6 +38,7 @@ pub enum Command {
     Send(send::Args),
     Attach(attach::Args),
     Diagnose(diagnose::Args),
+    Health(health::Args),
     #[command(subcommand)]
     Plugin(plugin::Command),
     Status(status::Args),
@@ -54,6 +56,7 @@ impl Command {
             Self::Logs(args) => args.json,
             Self::Wait(args) => args.json,
             Self::Diagnose(args) => args.json,
+            Self::Health(args) => args.json,
             Self::Plugin(plugin::Command::List(args)) => args.json,
             Self::Status(args) => args.json,
             Self::Doctor(args) => args.json,
@@ -89,6 +92,7 @@ impl Command {
             Self::Send(args) => block_on(send::run(args, context)),
             Self::Attach(args) => block_on(attach::run(args, context)),
             Self::Diagnose(args) => block_on(diagnose::run(args, context)),
+            Self::Health(args) => block_on(health::run(args, context)),
             Self::Plugin(command) => block_on(plugin::run(command, context)),
             Self::Status(args) => block_on(status::run(args, context)),
             Self::Doctor(args) => block_on(doctor::run(args, context)),

@@ -56,7 +56,23 @@ fn reports() -> impl Strategy<Value = Report> {
             .prop_map(|(stream, bytes)| Report::Output { stream: Stream::from_u8(stream).unwrap(), bytes }),
         any::<u64>().prop_map(|bytes| Report::OutputGap { bytes }),
         Just(Report::StdinRoom),
+        notified().prop_map(Report::Notified),
     ]
+}
+
+fn notified() -> impl Strategy<Value = Notified> {
+    let most = u64::try_from(bounds::NOTIFY_EXTEND.as_millis()).unwrap();
+    (any::<[bool; 4]>(), proptest::option::of(any::<u32>()), 0..most, "[a-zA-Z ü]{0,60}").prop_map(
+        |([ready, reloading, stopping, triggered], age, extended, status)| Notified {
+            ready,
+            reloading,
+            stopping,
+            triggered,
+            watchdog_age: age.map(|age| Duration::from_millis(age.into())),
+            extended: Duration::from_millis(extended),
+            status,
+        },
+    )
 }
 
 proptest! {
