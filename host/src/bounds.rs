@@ -7,6 +7,10 @@ use std::time::Duration;
 
 /// Longest process name, in bytes.
 pub const PROCESS_NAME_MAX: usize = 64;
+/// Most replicas of one process.
+pub const REPLICAS_MAX: u32 = 64;
+/// Most globs in one `watch`, and in its `ignore`.
+pub const WATCH_GLOBS: usize = 256;
 
 // ---- spool (written by the shim, one per run) ----
 

@@ -1,8 +1,11 @@
 //! Owns the way from wire types to domain types: every value is checked, every problem is collected with its place.
 //!
-//! Reads no files. What is not about one process alone, dependencies, is checked in `depends`.
+//! Reads no files. The parts of a process that have rules of their own are checked in `check_looks` (readiness and
+//! health), `check_limits` and `check_triggers` (watch, schedule, reload); what is not about one process alone in
+//! `depends` and `groups`.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,22 +13,20 @@ use toml::Spanned;
 
 use super::command::{Command, CommandError};
 use super::depends;
-use super::endpoint::{Endpoint, HttpUrl, PortText};
 use super::error::{ConfigError, Problem};
-use super::file::{
-    ConfigFile, EnvValue, PluginTable, ProcessTable, ReadyTable, RestartTable, RestartValue, StopTable,
-    StringOrList, TcpValue,
-};
-use super::patterns::text_regex;
+use super::file::{ConfigFile, PluginTable, ProcessTable, RestartTable, StopTable};
+use super::groups;
 use super::process::{
-    Check, EnvFile, EnvVars, HttpCheck, ProcessConfig, Ready, RestartPolicy, RestartWhen, StopPolicy,
+    EnvFile, EnvVars, InheritEnv, PortChoice, ProcessConfig, RestartPolicy, RestartWhen, StopPolicy,
 };
 use super::recover::Recovered;
+use super::shapes::{EnvValue, InheritEnvValue, NumberOrText, PortValue, RestartValue, StringOrList};
 use super::source::{Source, shown};
 use super::suggest;
 use super::types::{PluginConfig, Project};
 use super::units::{self, UnitError};
-use crate::model::{ProcessName, signal_number};
+use crate::bounds::REPLICAS_MAX;
+use crate::model::{ProcessName, signal_name, signal_number};
 
 /// A project whose pattern files have still to be read.
 pub(super) struct Checked {
@@ -52,6 +53,7 @@ pub(super) fn project(
     let mut processes: Vec<_> = file.process.into_iter().collect();
     processes.sort_by_key(|(name, _)| name.span().start);
     let mut dependencies = Vec::new();
+    let mut memberships = Vec::new();
     for (key, mut table) in processes {
         // Each problem of a large file costs a search through it; nobody reads more than are listed.
         if checker.problems.len() > ConfigError::LISTED {
@@ -59,6 +61,7 @@ pub(super) fn project(
         }
         let Some(name) = checker.name(&key) else { continue };
         let depends_on = std::mem::take(&mut table.depends_on);
+        memberships.push((name.clone(), std::mem::take(&mut table.groups)));
         let may_lack_command = read.is_damaged(&["process", key.get_ref()]);
         if let Some(config) = checker.process(key.span(), table, may_lack_command) {
             project.order.push(name.clone());
@@ -67,6 +70,7 @@ pub(super) fn project(
         dependencies.push((name, depends_on));
     }
     depends::check(source, dependencies, read.names("process"), &mut project, checker.problems);
+    groups::check(&mut checker, file.group, memberships, &read, &mut project);
     project.plugins =
         file.plugin.into_iter().map(|(name, table)| (name.into_inner(), plugin(table))).collect();
     let patterns = file.logs.patterns.map(|files| checker.paths(files)).unwrap_or_default();
@@ -97,22 +101,24 @@ fn dates_to_text(value: &mut serde_json::Value) {
     }
 }
 
-struct Checker<'t, 'p> {
-    source: Source<'t>,
-    dir: &'t Path,
-    problems: &'p mut Vec<Problem>,
+/// Checks values; what is wrong with them goes to `problems`.
+pub(super) struct Checker<'t, 'p> {
+    pub source: Source<'t>,
+    pub dir: &'t Path,
+    pub problems: &'p mut Vec<Problem>,
 }
 
 impl Checker<'_, '_> {
-    fn report(&mut self, span: std::ops::Range<usize>, message: impl Into<String>, hint: Option<&str>) {
+    pub fn report(&mut self, span: Range<usize>, message: impl Into<String>, hint: Option<&str>) {
         let problem = self.source.problem(span, message);
         self.problems.push(problem.hint(hint.map(str::to_owned)));
     }
 
-    fn name(&mut self, name: &Spanned<String>) -> Option<ProcessName> {
+    pub fn name(&mut self, name: &Spanned<String>) -> Option<ProcessName> {
         match ProcessName::new(name.get_ref()) {
-            Ok(name) => Some(name),
-            Err(_) => {
+            // `api#2` is a replica's name, which only Ostler gives.
+            Ok(name) if !name.as_str().contains('#') => Some(name),
+            _ => {
                 let message = format!("`{}` is not a name", shown(name.get_ref()));
                 let hint =
                     "use letters, digits, `-`, `_` and `.`, starting with a letter or digit, at most 64";
@@ -125,7 +131,7 @@ impl Checker<'_, '_> {
     /// None when the process has no usable command; all else has a default to go on with.
     fn process(
         &mut self,
-        key: std::ops::Range<usize>,
+        key: Range<usize>,
         table: ProcessTable,
         may_lack_command: bool,
     ) -> Option<ProcessConfig> {
@@ -139,23 +145,88 @@ impl Checker<'_, '_> {
             }
         };
         let cwd = table.cwd.and_then(|cwd| self.path(cwd.span(), cwd.get_ref()));
+        let port_variable = table.env.keys().find(|name| name.get_ref() == "PORT").map(Spanned::span);
+        let replicas = table.replicas.and_then(|number| self.replicas(&number)).unwrap_or(1);
+        let port = table.port.and_then(|port| self.port(&port, replicas, port_variable));
         let env = self.env(table.env);
         let env_files = table.env_file.map(|files| self.env_files(files)).unwrap_or_default();
-        let restart = self.restart(table.restart);
-        let ready = self.ready(table.ready);
+        let inherit_env = table.inherit_env.map(|value| self.inherit_env(value)).unwrap_or_default();
+        let is_scheduled = table.schedule.is_some();
+        let restart = self.restart(table.restart, is_scheduled);
+        let ready = self.ready(table.ready, port.is_some());
+        let health = table.health.and_then(|table| self.health(table, port.is_some()));
         let stop = self.stop(table.stop);
+        let can_reload = table.reload.is_some();
+        let reload = table.reload.and_then(|value| self.reload(value));
+        let limits = self.limits(table.limits);
+        let watch = table.watch.and_then(|value| self.watch(value, can_reload));
+        let schedule = table.schedule.and_then(|value| self.schedule(value));
+        let (command, span) = command?;
+        // A variable of this name may come from elsewhere, and then a shell or a script knows what to do with it.
+        if command.needs_port() && port.is_none() && !command.hands_on_a_script() {
+            self.no_port(span);
+        }
         Some(ProcessConfig {
+            command,
+            cwd: cwd.unwrap_or_else(|| self.dir.to_owned()),
             env,
             env_files,
-            autostart: table.autostart.unwrap_or(true),
+            inherit_env,
+            autostart: table.autostart.unwrap_or(!is_scheduled),
+            // Entered by `depends`.
+            depends_on: Vec::new(),
             restart,
             ready,
+            health,
             stop,
-            ..ProcessConfig::new(command?, cwd.unwrap_or_else(|| self.dir.to_owned()))
+            reload,
+            limits,
+            pty: table.pty,
+            port,
+            replicas,
+            watch,
+            schedule,
         })
     }
 
-    fn command(&mut self, command: Spanned<StringOrList>, shell: bool) -> Option<Command> {
+    /// Reports `${PORT}` where there is no port.
+    pub fn no_port(&mut self, span: Range<usize>) {
+        let hint = "add `port = 8000`, or `port = \"auto\"` for one that is free";
+        self.report(span, "`${PORT}` stands for the process's `port`, and it has none", Some(hint));
+    }
+
+    /// Reads a command other than the process's own, which has no `shell = true` beside it.
+    pub fn side_command(&mut self, command: Spanned<StringOrList>) -> Option<Command> {
+        let span = command.span();
+        let (result, text) = match command.into_inner() {
+            StringOrList::String(text) => (Command::from_line(&text), text),
+            StringOrList::List(words) => {
+                let words = words.into_iter().map(Spanned::into_inner).collect();
+                (Command::from_words(words), String::new())
+            }
+        };
+        let hint = "run it with a shell: `[\"sh\", \"-c\", \"…\"]`; the variable `PORT` is set there";
+        match result {
+            Ok(command) if command.needs_port() && !command.hands_on_a_script() => {
+                self.report(span, "`${PORT}` can stand only in the process's own `command`", Some(hint));
+                None
+            }
+            Ok(command) => Some(command),
+            Err(error) => {
+                let hint = match error {
+                    CommandError::NeedsShell { .. } | CommandError::Assignment { .. } => {
+                        "run it with a shell: `[\"sh\", \"-c\", \"…\"]`"
+                    }
+                    CommandError::Empty => "name the program to run",
+                    _ => error.hint(),
+                };
+                self.command_problem(span, &text, &error, hint);
+                None
+            }
+        }
+    }
+
+    fn command(&mut self, command: Spanned<StringOrList>, shell: bool) -> Option<(Command, Range<usize>)> {
         let span = command.span();
         let (result, text) = match command.into_inner() {
             StringOrList::String(text) if shell => (Command::from_script(&text), text),
@@ -171,23 +242,23 @@ impl Checker<'_, '_> {
             }
         };
         match result {
-            Ok(command) => Some(command),
+            Ok(command) => Some((command, span)),
             Err(error) => {
-                self.command_problem(span, &text, &error);
+                self.command_problem(span, &text, &error, error.hint());
                 None
             }
         }
     }
 
-    fn command_problem(&mut self, span: std::ops::Range<usize>, text: &str, error: &CommandError) {
+    fn command_problem(&mut self, span: Range<usize>, text: &str, error: &CommandError, hint: &str) {
         let exact = error.place().and_then(|place| {
             let contents = self.source.contents(span.clone(), text)?;
             Some(contents.start + place.start..contents.start + place.end)
         });
-        self.report(exact.unwrap_or(span), error.to_string(), Some(error.hint()));
+        self.report(exact.unwrap_or(span), error.to_string(), Some(hint));
     }
 
-    fn path(&mut self, span: std::ops::Range<usize>, text: &str) -> Option<PathBuf> {
+    fn path(&mut self, span: Range<usize>, text: &str) -> Option<PathBuf> {
         if text.is_empty() || text.contains('\0') {
             self.report(span, "a path is expected here", None);
             return None;
@@ -198,11 +269,9 @@ impl Checker<'_, '_> {
 
     fn paths(&mut self, files: Spanned<StringOrList>) -> Vec<Spanned<PathBuf>> {
         let span = files.span();
-        let texts = match files.into_inner() {
-            StringOrList::String(text) => vec![Spanned::new(span, text)],
-            StringOrList::List(texts) => texts,
-        };
-        texts
+        files
+            .into_inner()
+            .into_list(span)
             .into_iter()
             .filter_map(|text| Some(Spanned::new(text.span(), self.path(text.span(), text.get_ref())?)))
             .collect()
@@ -217,11 +286,11 @@ impl Checker<'_, '_> {
     fn env(&mut self, env: BTreeMap<Spanned<String>, Spanned<EnvValue>>) -> EnvVars {
         let mut vars = BTreeMap::new();
         for (name, value) in env {
-            let key = name.get_ref();
-            if key.is_empty() || key.contains(['=', '\0']) {
-                self.report(name.span(), "the name of a variable may not be empty or hold `=`", None);
-            } else if value.get_ref().0.contains('\0') {
-                let message = format!("the value of `{}` holds a NUL character", shown(key));
+            if !self.is_variable(&name) {
+                continue;
+            }
+            if value.get_ref().0.contains('\0') {
+                let message = format!("the value of `{}` holds a NUL character", shown(name.get_ref()));
                 self.report(value.span(), message, None);
             } else {
                 vars.insert(name.into_inner(), value.into_inner().0);
@@ -230,99 +299,147 @@ impl Checker<'_, '_> {
         EnvVars(vars)
     }
 
-    fn restart(&mut self, value: RestartValue) -> RestartPolicy {
-        let default = RestartPolicy::default();
-        let table = match value {
-            RestartValue::Word(word) => RestartTable { policy: Some(word), ..RestartTable::default() },
+    /// Tells whether a variable may have this name, and reports it when not.
+    fn is_variable(&mut self, name: &Spanned<String>) -> bool {
+        let is_name = !name.get_ref().is_empty() && !name.get_ref().contains(['=', '\0']);
+        if !is_name {
+            self.report(name.span(), "the name of a variable may not be empty or hold `=`", None);
+        }
+        is_name
+    }
+
+    fn inherit_env(&mut self, value: Spanned<InheritEnvValue>) -> InheritEnv {
+        match value.into_inner() {
+            InheritEnvValue::All(true) => InheritEnv::All,
+            InheritEnvValue::All(false) => InheritEnv::None,
+            InheritEnvValue::Only(names) => InheritEnv::Only(
+                names.into_iter().filter(|name| self.is_variable(name)).map(Spanned::into_inner).collect(),
+            ),
+        }
+    }
+
+    fn replicas(&mut self, number: &Spanned<i64>) -> Option<u32> {
+        let replicas = u32::try_from(*number.get_ref()).ok().filter(|n| (1..=REPLICAS_MAX).contains(n));
+        if replicas.is_none() {
+            let hint = "set `autostart = false` for a process that is not to run";
+            let message = format!("`replicas` must be from 1 to {REPLICAS_MAX}");
+            self.report(number.span(), message, (*number.get_ref() == 0).then_some(hint));
+        }
+        replicas
+    }
+
+    fn port(
+        &mut self,
+        port: &Spanned<PortValue>,
+        replicas: u32,
+        variable: Option<Range<usize>>,
+    ) -> Option<PortChoice> {
+        if let Some(variable) = variable {
+            let hint = "remove it from `env`; `port` hands it over";
+            self.report(variable, "`env` sets `PORT`, and so does `port`", Some(hint));
+        }
+        let number = match &port.get_ref().0 {
+            NumberOrText::Text(word) if word == "auto" => return Some(PortChoice::Auto),
+            NumberOrText::Text(word) => {
+                let hint = match word.parse::<u16>() {
+                    Ok(number) => format!("write the number without quotes: `port = {number}`"),
+                    Err(_) => "write a number from 1 to 65535, or `\"auto\"` for one that is free".to_owned(),
+                };
+                self.report(port.span(), format!("`{}` is not a port", shown(word)), Some(&hint));
+                return None;
+            }
+            NumberOrText::Number(number) => u16::try_from(*number).ok().filter(|number| *number != 0),
+        };
+        let Some(number) = number else {
+            let hint = "`port = \"auto\"` takes one that is free";
+            self.report(port.span(), "`port` must be from 1 to 65535", Some(hint));
+            return None;
+        };
+        let last = u32::from(number) + replicas - 1;
+        if last > u32::from(u16::MAX) {
+            let message = format!("{replicas} replicas from port {number} on would need port {last}");
+            self.report(port.span(), message, Some("the highest port is 65535; start lower"));
+            return None;
+        }
+        Some(PortChoice::Fixed(number))
+    }
+
+    fn restart(&mut self, value: Option<Spanned<RestartValue>>, is_scheduled: bool) -> RestartPolicy {
+        let mut default = RestartPolicy::default();
+        if is_scheduled {
+            default.when = RestartWhen::Never;
+        }
+        let Some(value) = value else { return default };
+        let span = value.span();
+        let table = match value.into_inner() {
+            RestartValue::Word(word) => {
+                RestartTable { policy: Some(Spanned::new(span.clone(), word)), ..RestartTable::default() }
+            }
             RestartValue::Table(table) => table,
         };
         let when = table.policy.and_then(|word| self.word("restart policy", &word, &RestartWhen::WORDS));
+        if when == Some(RestartWhen::Always) && is_scheduled {
+            let hint = "remove one of the two; with `restart = \"on-failure\"` only a failed run is repeated";
+            self.report(span, "a process with a `schedule` cannot be restarted always", Some(hint));
+        }
         let backoff = table.backoff.and_then(|text| {
             self.unit("range of durations", "`200ms..30s`", &text, units::parse_duration_range)
         });
         let (backoff_first, backoff_longest) =
             backoff.unwrap_or((default.backoff_first, default.backoff_longest));
         let window = table.window.and_then(|text| self.duration(&text));
+        let jitter = table.jitter.and_then(|fraction| self.jitter(&fraction));
         RestartPolicy {
             when: when.unwrap_or(default.when),
             backoff_first,
             backoff_longest,
             max: table.max.unwrap_or(default.max),
             window: window.unwrap_or(default.window),
-            jitter_percent: default.jitter_percent,
+            jitter_percent: jitter.unwrap_or(default.jitter_percent),
         }
     }
 
-    fn ready(&mut self, table: ReadyTable) -> Ready {
-        let places = [
-            ("log", table.log.as_ref().map(Spanned::span)),
-            ("tcp", table.tcp.as_ref().map(Spanned::span)),
-            ("http", table.http.as_ref().map(Spanned::span)),
-        ];
-        let mut set = places.into_iter().filter_map(|(key, span)| Some((key, span?)));
-        if let (Some((first, _)), Some((second, span))) = (set.next(), set.next()) {
-            let message = format!("`ready` has both `{first}` and `{second}`");
-            self.report(span, message, Some("keep the one that comes last when it starts"));
+    fn jitter(&mut self, fraction: &Spanned<f64>) -> Option<u8> {
+        if !(0.0..=1.0).contains(fraction.get_ref()) {
+            let hint = "write `0.1` for a tenth, `0` for none";
+            self.report(fraction.span(), "`restart.jitter` must be from 0 to 1", Some(hint));
+            return None;
         }
-        let log = table.log.and_then(|text| text_regex(self.source, text, self.problems)).map(Check::Log);
-        let tcp = table.tcp.and_then(|value| self.tcp(value)).map(Check::Tcp);
-        let http = table.http.and_then(|text| self.http(&text)).map(Check::Http);
-        let timeout = table.timeout.and_then(|text| self.duration(&text));
-        Ready { check: log.or(tcp).or(http), timeout: timeout.unwrap_or(Ready::default().timeout) }
-    }
-
-    fn tcp(&mut self, value: Spanned<TcpValue>) -> Option<PortText> {
-        let text = match value.get_ref() {
-            TcpValue::Port(port) => PortText::new(format!("localhost:{port}")),
-            TcpValue::Address(text) => PortText::new(text),
-        };
-        let endpoint = Endpoint::parse(&text.with_port(Some(1)));
-        if endpoint.is_none() {
-            let hint = "write a host and a port, such as `\"127.0.0.1:8000\"`, or a port from 1 to 65535";
-            self.report(value.span(), "`ready.tcp` is not an address", Some(hint));
-        }
-        endpoint.map(|_| text)
-    }
-
-    fn http(&mut self, text: &Spanned<String>) -> Option<HttpCheck> {
-        let templated = PortText::new(text.get_ref());
-        let url = HttpUrl::parse(&templated.with_port(Some(1)));
-        if url.is_none() && text.get_ref().starts_with("https://") {
-            let hint = "ask the server over plain `http://`, or use `tcp`";
-            self.report(text.span(), "`https` is not supported by this version", Some(hint));
-        } else if url.is_none() {
-            let hint = "write it like `\"http://127.0.0.1:8000/health\"`";
-            self.report(text.span(), "`ready.http` is not a URL of plain HTTP", Some(hint));
-        }
-        url.map(|_| HttpCheck { url: templated, status: HttpCheck::STATUS, body: None })
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 0 to 100")]
+        Some((fraction.get_ref() * 100.0).round() as u8)
     }
 
     fn stop(&mut self, table: StopTable) -> StopPolicy {
         let default = StopPolicy::default();
-        let signal = table.signal.and_then(|name| {
-            let number = signal_number(name.get_ref());
-            if number.is_none() {
-                let known = (1..32).filter_map(crate::model::signal_name);
-                let hint = suggest::did_you_mean(name.get_ref(), known)
-                    .unwrap_or_else(|| "use a name such as `SIGTERM` or `SIGINT`".to_owned());
-                let message = format!("`{}` is not a signal", shown(name.get_ref()));
-                self.report(name.span(), message, Some(&hint));
-            }
-            number
-        });
+        if let (Some(signal), Some(_)) = (&table.signal, &table.command) {
+            let hint = "keep one: the command runs instead of the signal";
+            self.report(signal.span(), "`stop` has both `signal` and `command`", Some(hint));
+        }
+        let signal = table.signal.and_then(|name| self.signal(&name));
         let grace = table.grace.and_then(|text| self.duration(&text));
         StopPolicy {
             signal: signal.unwrap_or(default.signal),
             grace: grace.unwrap_or(default.grace),
-            command: None,
+            command: table.command.and_then(|command| self.side_command(command)),
         }
     }
 
-    fn duration(&mut self, text: &Spanned<String>) -> Option<Duration> {
+    /// Reads the name of a signal.
+    pub fn signal(&mut self, name: &Spanned<String>) -> Option<i32> {
+        let number = signal_number(name.get_ref());
+        if number.is_none() {
+            let hint = suggest::did_you_mean(name.get_ref(), (1..32).filter_map(signal_name))
+                .unwrap_or_else(|| "use a name such as `SIGTERM` or `SIGINT`".to_owned());
+            self.report(name.span(), format!("`{}` is not a signal", shown(name.get_ref())), Some(&hint));
+        }
+        number
+    }
+
+    pub fn duration(&mut self, text: &Spanned<String>) -> Option<Duration> {
         self.unit("duration", "`500ms`, `30s` or `1m30s`", text, units::parse_duration)
     }
 
-    fn unit<T>(
+    pub fn unit<T>(
         &mut self,
         what: &str,
         example: &str,
@@ -337,7 +454,7 @@ impl Checker<'_, '_> {
             .ok()
     }
 
-    fn word<T: Copy>(&mut self, what: &str, word: &Spanned<String>, words: &[(&str, T)]) -> Option<T> {
+    pub fn word<T: Copy>(&mut self, what: &str, word: &Spanned<String>, words: &[(&str, T)]) -> Option<T> {
         let found = words.iter().find(|(known, _)| known == word.get_ref()).map(|(_, value)| *value);
         if found.is_none() {
             self.problems.push(unknown_word(self.source, what, word, words));

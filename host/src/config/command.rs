@@ -6,6 +6,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::endpoint::OWN_PORT;
+
 /// What to execute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -84,6 +86,16 @@ impl Command {
     pub fn from_script(text: &str) -> Result<Self, CommandError> {
         check_text(text)?;
         Ok(Self::Shell(text.to_owned()))
+    }
+
+    /// Returns whether `${PORT}`, which stands for the process's port, is in its words. A script is the shell's.
+    pub fn needs_port(&self) -> bool {
+        matches!(self, Self::Words(words) if words.iter().any(|word| word.contains(OWN_PORT)))
+    }
+
+    /// Returns whether it hands a script to an interpreter, as `sh -c` does: that may have variables of its own.
+    pub(super) fn hands_on_a_script(&self) -> bool {
+        matches!(self, Self::Words(words) if words.get(1).is_some_and(|option| option.ends_with('c') && option.starts_with('-')))
     }
 
     /// Returns the words to execute, the program first.
@@ -178,6 +190,9 @@ fn expansion(text: &str, at: usize) -> Option<CommandError> {
     if after.starts_with('(') {
         return Some(needs_shell("`$(…)`", at..at + 2));
     }
+    if text[at..].starts_with(OWN_PORT) {
+        return None;
+    }
     if after.starts_with('{') {
         return Some(needs_shell("`${…}`", at..at + 2));
     }
@@ -231,11 +246,20 @@ mod tests {
             ("a \"$(b)\"", "`$(…)` needs a shell"),
             ("a `b`", "a backquote needs a shell"),
             ("run --port $PORT", "`$PORT` needs a shell"),
-            ("run --port \"${PORT}\"", "`${…}` needs a shell"),
+            ("run --port \"${PORTS}\"", "`${…}` needs a shell"),
             ("TOKEN=hunter2 run", "`TOKEN=…` before a command needs a shell"),
         ] {
             assert_eq!(Command::from_line(line).unwrap_err().to_string(), message, "{line}");
         }
+    }
+
+    #[test]
+    fn the_port_of_the_process_needs_no_shell() {
+        let command = Command::from_line("run --listen 127.0.0.1:${PORT} \"${PORT}\"").unwrap();
+        assert_eq!(command.argv(), ["run", "--listen", "127.0.0.1:${PORT}", "${PORT}"]);
+        assert!(command.needs_port() && !command.hands_on_a_script());
+        assert!(!Command::from_script("run ${PORT}").unwrap().needs_port());
+        assert!(Command::from_line("bash -ec 'run ${PORT}'").unwrap().hands_on_a_script());
     }
 
     #[test]

@@ -7,8 +7,8 @@ use toml::Spanned;
 
 use super::check::unknown_word;
 use super::error::{ConfigError, Problem};
-use super::file::DependsOnValue;
-use super::process::{Condition, DependsOn, RestartWhen};
+use super::process::{Condition, DependsOn, ProcessConfig, RestartWhen};
+use super::shapes::DependsOnValue;
 use super::source::{Source, shown};
 use super::suggest;
 use super::types::Project;
@@ -48,11 +48,10 @@ pub(super) fn check(
     problems.extend(cycles(source, &order, &graph));
     for (name, edges) in graph {
         for edge in &edges {
-            let always =
-                project.processes.get(&edge.to).is_some_and(|to| to.restart.when == RestartWhen::Always);
-            if always && edge.condition == Condition::ExitedOk {
-                let message = format!("`{}` restarts always, so it never counts as `exited-ok`", edge.to);
-                let hint = format!("give `{}` `restart = \"on-failure\"`", edge.to);
+            if edge.condition == Condition::ExitedOk
+                && let Some(to) = project.processes.get(&edge.to)
+                && let Some((message, hint)) = never_exits(&edge.to, to)
+            {
                 problems.push(source.problem(edge.span.clone(), message).hint(hint));
             }
         }
@@ -103,6 +102,18 @@ fn edges(
         }
     }
     edges
+}
+
+/// Returns why a process cannot be waited for as `exited-ok`, and the remedy.
+fn never_exits(name: &ProcessName, process: &ProcessConfig) -> Option<(String, String)> {
+    if process.schedule.is_some() {
+        let message = format!("`{name}` runs by its schedule, so nobody can wait until it is `exited-ok`");
+        return Some((message, format!("remove this dependency, or the `schedule` of `{name}`")));
+    }
+    (process.restart.when == RestartWhen::Always).then(|| {
+        let message = format!("`{name}` restarts always, so it never counts as `exited-ok`");
+        (message, format!("give `{name}` `restart = \"on-failure\"`"))
+    })
 }
 
 fn unknown_dependency(

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// How the process's own port is written where it is not known yet.
-const OWN_PORT: &str = "${PORT}";
+pub(super) const OWN_PORT: &str = "${PORT}";
 
 /// A host and a port to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]

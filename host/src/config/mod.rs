@@ -4,7 +4,7 @@
 //! ostler.toml ─ load ─▶ recover ─────────▶ file ─────▶ check ─────────▶ types
 //!               text    TOML tree, every   wire types  values, units,   Project,
 //!                       error of shape     as written  dependencies     ProcessConfig
-//!                          │ reword, suggest              │ depends, command, units, patterns
+//!                          │ reword, suggest   shapes     │ check_*, depends, groups, command, units, patterns …
 //!                          └────────────▶ error ◀─────────┘
 //! ```
 //!
@@ -23,14 +23,21 @@ mod units;
 mod load;
 
 mod check;
+mod check_limits;
+mod check_looks;
+mod check_triggers;
+mod cron;
 mod depends;
 mod detect;
 mod envfile;
 mod file;
+mod glob;
+mod groups;
 mod patterns;
 mod recover;
 mod reword;
 mod schema;
+mod shapes;
 mod source;
 mod suggest;
 
@@ -38,8 +45,10 @@ mod suggest;
 mod tests;
 
 pub use command::{Command, CommandError};
+pub use cron::{CronError, parse_cron};
 pub use endpoint::{Endpoint, HttpUrl, PortText};
 pub use error::{ConfigError, Problem};
+pub use glob::{GlobError, parse_glob};
 pub use load::{FILE_NAME, find, load, load_text, propose};
 pub use process::{
     Check, Condition, DependsOn, EnvFile, EnvVars, Group, Health, HealthLook, HttpCheck, InheritEnv, Limits,

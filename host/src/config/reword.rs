@@ -10,14 +10,10 @@ use super::source::shown;
 use super::suggest;
 
 /// Keys of the design that this version does not have, by the table they will be in.
-const PLANNED: [(&str, &[&str]); 3] = [
-    ("process", &["adapter", "groups", "health", "limits", "pty", "replicas", "schedule", "watch"]),
-    ("ready", &["exec"]),
-    ("", &["daemon", "group", "rules"]),
-];
+const PLANNED: [(&str, &[&str]); 2] = [("process", &["adapter"]), ("", &["daemon", "rules"])];
 
 /// Tables of the top level.
-const SECTIONS: [&str; 4] = ["project", "process", "logs", "plugin"];
+const SECTIONS: [&str; 5] = ["project", "process", "group", "logs", "plugin"];
 
 /// Returns message and hint for an error of shape at a place.
 pub(super) fn shape_error(message: &str, place: &Place) -> (String, Option<String>) {
@@ -60,7 +56,9 @@ pub(super) fn syntax_error(message: &str) -> String {
 /// Returns the start of a sentence about a definition: ``process `api` is defined``.
 pub(super) fn definition(path: &[Step]) -> String {
     match path {
-        [Step::Key(section), Step::Key(name)] if matches!(section.as_str(), "process" | "plugin") => {
+        [Step::Key(section), Step::Key(name)]
+            if matches!(section.as_str(), "process" | "group" | "plugin") =>
+        {
             format!("{section} `{}` is defined", shown(name))
         }
         [Step::Key(key)] if SECTIONS.contains(&key.as_str()) => format!("[{key}] is defined"),
@@ -91,7 +89,7 @@ fn unknown_key(message: &str, path: &[Step]) -> (String, Option<String>) {
 }
 
 fn is_key(part: &str) -> bool {
-    !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'-'))
 }
 
 /// Splits `invalid type: integer, expected a string` in two; the value in the first half may hold anything.
@@ -107,6 +105,8 @@ fn plain(expected: &str) -> &str {
         "a sequence" => "a list",
         "i32" => "an integer from -2147483648 to 2147483647",
         "u32" => "an integer from 0 to 4294967295",
+        "i64" => "an integer",
+        "f64" => "a number",
         other => other,
     }
 }
@@ -115,7 +115,7 @@ fn plain(expected: &str) -> &str {
 fn quote_hint(expected: &str, place: &Place) -> Option<String> {
     let wants_text = expected.contains("string") && !expected.contains("integer");
     let is_scalar = matches!(place.kind, "an integer" | "a float" | "a boolean" | "a date");
-    let is_float = expected.contains("integer") && place.kind == "a float";
+    let is_float = expected.contains("integer") && expected.contains("string") && place.kind == "a float";
     ((wants_text && is_scalar) || is_float).then(|| "put the value in quotes".to_owned())
 }
 
@@ -139,7 +139,7 @@ fn location(path: &[Step]) -> String {
 /// Splits a path into the part that is a `[section]` and the part that is a key in it.
 fn split_section(path: &[Step]) -> (&[Step], &[Step]) {
     let length = match path.first() {
-        Some(Step::Key(first)) if matches!(first.as_str(), "process" | "plugin" | "pattern") => 2,
+        Some(Step::Key(first)) if matches!(first.as_str(), "process" | "group" | "plugin" | "pattern") => 2,
         _ => 1,
     };
     path.split_at(length.min(path.len()))

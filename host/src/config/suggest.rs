@@ -1,7 +1,7 @@
 //! Owns "did you mean": the nearest known word to one that is not known.
 
 /// Names other tools give to our keys; nobody should have to look these up.
-const ALIASES: [(&str, &str); 14] = [
+const ALIASES: [(&str, &str); 38] = [
     ("cmd", "command"),
     ("run", "command"),
     ("exec", "command"),
@@ -16,6 +16,30 @@ const ALIASES: [(&str, &str); 14] = [
     ("auto_start", "autostart"),
     ("readiness", "ready"),
     ("processes", "process"),
+    ("healthcheck", "health"),
+    ("liveness", "health"),
+    ("interval", "every"),
+    ("period", "every"),
+    ("retries", "failures"),
+    ("threshold", "failures"),
+    ("start_period", "delay"),
+    ("initial_delay", "delay"),
+    ("url", "http"),
+    ("port", "tcp"),
+    ("sd_notify", "notify"),
+    ("cron", "schedule"),
+    ("every", "schedule"),
+    ("tty", "pty"),
+    ("terminal", "pty"),
+    ("instances", "replicas"),
+    ("scale", "replicas"),
+    ("numprocs", "replicas"),
+    ("resources", "limits"),
+    ("ulimits", "limits"),
+    ("mem", "memory"),
+    ("files", "paths"),
+    ("exclude", "ignore"),
+    ("members", "processes"),
 ];
 
 /// Returns the known word that was probably meant, or none when nothing is near.

@@ -33,29 +33,22 @@ fn a_wrong_key_gets_the_one_that_was_meant() {
       |
     3 | colour = 1
       | ^^^^^^
-    hint: the keys here are `command`, `shell`, `cwd`, `env`, `env_file`, `autostart`, `depends_on`, `restart`, `ready` and `stop`
+    hint: the keys here are `command`, `shell`, `cwd`, `env`, `env_file`, `inherit_env`, `autostart`, `depends_on`, `restart`, `ready`, `health`, `stop`, `reload`, `limits`, `pty`, `port`, `replicas`, `groups`, `watch` and `schedule`
     ");
 }
 
 #[test]
 fn a_key_of_a_later_version_is_said_to_be_one() {
-    assert_snapshot!(error("[process.api]\ncommand = \"x\"\nhealth = { http = \"http://h/\" }\n"), @r#"
-    ostler.toml:3:1: `health` is not supported by this version
+    assert_snapshot!(error("[process.api]\ncommand = \"x\"\nadapter = \"auto\"\n"), @r#"
+    ostler.toml:3:1: `adapter` is not supported by this version
       |
-    3 | health = { http = "http://h/" }
-      | ^^^^^^
+    3 | adapter = "auto"
+      | ^^^^^^^
     hint: remove it; `ostler.toml` of this version has no such key
     "#);
-    assert_snapshot!(error("[process.api]\ncommand = \"x\"\nready = { exec = \"true\" }\n"), @r#"
-    ostler.toml:3:11: `exec` is not supported by this version
-      |
-    3 | ready = { exec = "true" }
-      |           ^^^^
-    hint: remove it; `ostler.toml` of this version has no such key
-    "#);
-    for key in ["watch", "replicas", "limits", "pty", "groups", "schedule", "adapter"] {
-        let said = error(&format!("[process.api]\ncommand = \"x\"\n{key} = 1\n"));
-        assert!(said.contains(&format!("`{key}` is not supported by this version")), "{said}");
+    for table in ["daemon", "rules"] {
+        let said = error(&format!("[{table}]\nx = 1\n"));
+        assert!(said.contains(&format!("`{table}` is not supported by this version")), "{said}");
     }
 }
 
