@@ -43,7 +43,7 @@ pub(super) fn project(
     problems: &mut Vec<Problem>,
 ) -> Checked {
     let file = std::mem::take(&mut read.value);
-    let mut checker = Checker { source, dir, problems };
+    let mut checker = Checker { source, dir, problems, is_damaged: false };
     let mut project = Project { file: Some(source.path.to_owned()), ..Project::empty(dir) };
     if let Some(name) = file.project.name
         && let Some(name) = checker.name(&name)
@@ -62,8 +62,8 @@ pub(super) fn project(
         let Some(name) = checker.name(&key) else { continue };
         let depends_on = std::mem::take(&mut table.depends_on);
         memberships.push((name.clone(), std::mem::take(&mut table.groups)));
-        let may_lack_command = read.is_damaged(&["process", key.get_ref()]);
-        if let Some(config) = checker.process(key.span(), table, may_lack_command) {
+        checker.is_damaged = read.is_damaged(&["process", key.get_ref()]);
+        if let Some(config) = checker.process(key.span(), table) {
             project.order.push(name.clone());
             project.processes.insert(name.clone(), config);
         }
@@ -106,12 +106,21 @@ pub(super) struct Checker<'t, 'p> {
     pub source: Source<'t>,
     pub dir: &'t Path,
     pub problems: &'p mut Vec<Problem>,
+    /// Something was left out of the process that is being checked, so what is missing may have been written.
+    pub is_damaged: bool,
 }
 
 impl Checker<'_, '_> {
     pub fn report(&mut self, span: Range<usize>, message: impl Into<String>, hint: Option<&str>) {
         let problem = self.source.problem(span, message);
         self.problems.push(problem.hint(hint.map(str::to_owned)));
+    }
+
+    /// Reports what should be there and is not, unless it may have been written.
+    pub fn report_missing(&mut self, span: Range<usize>, message: &str, hint: &str) {
+        if !self.is_damaged {
+            self.report(span, message, Some(hint));
+        }
     }
 
     pub fn name(&mut self, name: &Spanned<String>) -> Option<ProcessName> {
@@ -129,18 +138,12 @@ impl Checker<'_, '_> {
     }
 
     /// None when the process has no usable command; all else has a default to go on with.
-    fn process(
-        &mut self,
-        key: Range<usize>,
-        table: ProcessTable,
-        may_lack_command: bool,
-    ) -> Option<ProcessConfig> {
+    fn process(&mut self, key: Range<usize>, table: ProcessTable) -> Option<ProcessConfig> {
         let command = match table.command {
             Some(command) => self.command(command, table.shell),
-            None if may_lack_command => None,
             None => {
                 let hint = "say what to run, such as `command = \"npm run dev\"`";
-                self.report(key, "the process has no `command`", Some(hint));
+                self.report_missing(key, "the process has no `command`", hint);
                 None
             }
         };

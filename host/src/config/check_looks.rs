@@ -79,7 +79,7 @@ impl Checker<'_, '_> {
         );
         if !written {
             let hint = "say what to look at: one of `http`, `tcp`, `exec` and `watchdog`";
-            self.report(span, "`health` has no check", Some(hint));
+            self.report_missing(span, "`health` has no check", hint);
         }
         let is_watchdog = table.watchdog.is_some();
         if is_watchdog {

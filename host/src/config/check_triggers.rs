@@ -45,7 +45,7 @@ impl Checker<'_, '_> {
             (None, Some(command)) => self.side_command(command).map(Reload::Command),
             (None, None) => {
                 let hint = "write `reload = \"SIGHUP\"`, or `reload = { command = \"…\" }`";
-                self.report(span, "`reload` has neither `signal` nor `command`", Some(hint));
+                self.report_missing(span, "`reload` has neither `signal` nor `command`", hint);
                 None
             }
         }
@@ -64,7 +64,7 @@ impl Checker<'_, '_> {
             Some(paths) => self.globs(paths),
             None => {
                 let hint = "say which files: `paths = [\"src/**/*.py\"]`";
-                self.report(span, "`watch` has no `paths`", Some(hint));
+                self.report_missing(span, "`watch` has no `paths`", hint);
                 None
             }
         };
@@ -153,7 +153,7 @@ impl Checker<'_, '_> {
         let overlap = table.overlap.and_then(|word| self.word("way to overlap", &word, &Overlap::WORDS));
         let Some(cron) = table.cron else {
             let hint = "say when: `cron = \"*/5 * * * *\"` is every five minutes";
-            self.report(span, "`schedule` has no `cron`", Some(hint));
+            self.report_missing(span, "`schedule` has no `cron`", hint);
             return None;
         };
         match cron::check(cron.get_ref()) {

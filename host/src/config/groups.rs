@@ -39,10 +39,11 @@ pub(super) fn check(
             return;
         }
         let Some(name) = group_name(checker, &key, &written) else { continue };
+        let lists_none = table.processes.is_empty();
         let members = members(checker, &name, table.processes, &written);
         let start_delay = table.start_delay.and_then(|text| checker.duration(&text)).unwrap_or_default();
         let stop = table.stop.and_then(|word| checker.word("stop strategy", &word, &StopStrategy::WORDS));
-        if members.is_empty() {
+        if lists_none {
             empty_names.push(key);
         }
         project.groups.insert(name, Group { members, start_delay, stop: stop.unwrap_or_default() });

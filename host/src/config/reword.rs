@@ -113,7 +113,9 @@ fn plain(expected: &str) -> &str {
 
 /// Numbers without quotes are the usual slip where a text is wanted.
 fn quote_hint(expected: &str, place: &Place) -> Option<String> {
-    let wants_text = expected.contains("string") && !expected.contains("integer");
+    // Where a table would do as well, the string has a form of its own.
+    let wants_text =
+        expected.contains("string") && !expected.contains("integer") && !expected.contains("table");
     let is_scalar = matches!(place.kind, "an integer" | "a float" | "a boolean" | "a date");
     let is_float = expected.contains("integer") && expected.contains("string") && place.kind == "a float";
     ((wants_text && is_scalar) || is_float).then(|| "put the value in quotes".to_owned())

@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn the_words_offered_are_those_that_are_read() {
-        use super::super::process::{Condition, RestartWhen};
+        use super::super::process::{Condition, Overlap, RestartWhen, Rlimit, StopStrategy};
         let schema: Value = serde_json::from_str(&config_schema()).unwrap();
         let process = &schema["definitions"]["ProcessTable"]["properties"];
         let words = |words: Vec<&str>| serde_json::json!(words);
@@ -88,6 +88,23 @@ mod tests {
             process["restart"]["anyOf"][0]["enum"],
             words(RestartWhen::WORDS.map(|(word, _)| word).into())
         );
+        let definitions = &schema["definitions"];
+        assert_eq!(
+            definitions["RestartTable"]["properties"]["policy"]["enum"],
+            words(RestartWhen::WORDS.map(|(word, _)| word).into())
+        );
+        assert_eq!(
+            definitions["ScheduleTable"]["properties"]["overlap"]["enum"],
+            words(Overlap::WORDS.map(|(word, _)| word).into())
+        );
+        assert_eq!(
+            definitions["GroupTable"]["properties"]["stop"]["enum"],
+            words(StopStrategy::WORDS.map(|(word, _)| word).into())
+        );
+        for (key, _) in Rlimit::WORDS {
+            assert!(definitions["LimitsTable"]["properties"].get(key).is_some(), "{key}");
+        }
+        assert_eq!(process["replicas"]["maximum"], crate::bounds::REPLICAS_MAX);
         let patterns: Value = serde_json::from_str(&patterns_schema()).unwrap();
         let levels = Level::ALL[1..].iter().map(|level| level.as_str()).collect();
         assert_eq!(patterns["definitions"]["PatternTable"]["properties"]["level"]["enum"], words(levels));

@@ -3,6 +3,8 @@
 mod detection;
 mod errors;
 mod examples;
+mod key_errors;
+mod keys;
 mod reading;
 
 use std::path::Path;
