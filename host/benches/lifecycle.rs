@@ -1,5 +1,6 @@
-//! From `start` to the child's first instruction, and from `kill -9` of a child to its successor's, with fifty
-//! other children running.
+//! What supervision costs, with fifty other children running: from `start` to the child's first instruction, from
+//! `kill -9` of a child to its successor's, the end of a tree of a hundred, a daemon's death to its successor's first
+//! full answer; and what all of it takes of memory and, idle, of the processor.
 
 mod support;
 
@@ -12,12 +13,17 @@ use support::{Project, figure, percentile, quick};
 
 /// Children that run beside the one that is measured.
 const NEIGHBOURS: usize = 50;
+/// The tree that is stopped: its root, branches below that, leaves below each branch.
+const BRANCHES: usize = 9;
+const LEAVES: usize = 10;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
         Some("--stamp") => return stamp(&arguments[2]),
         Some("--idle") => return idle(),
+        Some("--tree") => return tree(&arguments[2], BRANCHES),
+        Some("--branch") => return tree(&arguments[2], LEAVES),
         _ => {}
     }
     let rounds = if quick() { 50 } else { 300 };
@@ -31,6 +37,12 @@ fn main() {
          restart = {{ policy = \"always\", backoff = \"0ms..0ms\", max = 100000, window = \"1s\" }}\n",
         stamps.display()
     );
+    let grown = dir.path().join("grown");
+    std::fs::create_dir(&grown).expect("a directory");
+    config.push_str(&format!(
+        "[process.tree]\ncommand = [\"{own}\", \"--tree\", \"{}\"]\nautostart = false\n",
+        grown.display()
+    ));
     for neighbour in 0..NEIGHBOURS {
         config.push_str(&format!("[process.idle{neighbour}]\ncommand = [\"{own}\", \"--idle\"]\n"));
     }
@@ -44,7 +56,89 @@ fn main() {
     figure("start_to_execve_p99", percentile(&mut starts, 0.99), "ms");
     figure("kill_to_successor_p50", percentile(&mut kills, 0.5), "ms");
     figure("kill_to_successor_p99", percentile(&mut kills, 0.99), "ms");
+
+    let mut stops: Vec<Duration> =
+        (0..if quick() { 5 } else { 30 }).map(|_| stop_tree(&mut project, &grown)).collect();
+    figure("stop_tree_of_100_p50", percentile(&mut stops, 0.5), "ms");
+    figure("stop_tree_of_100_max", percentile(&mut stops, 1.0), "ms");
+
+    let mut returns: Vec<Duration> =
+        (0..if quick() { 5 } else { 30 }).map(|_| daemon_to_daemon(&mut project)).collect();
+    figure("daemon_restart_p50", percentile(&mut returns, 0.5), "ms");
+    figure("daemon_restart_max", percentile(&mut returns, 1.0), "ms");
+    // This daemon has found its plugins compiled, as all do but the very first.
     memory(&project);
+    idle_cpu(&project, Duration::from_secs(if quick() { 10 } else { 60 }));
+}
+
+/// A process with `children` below it, each of which says that it is there.
+fn tree(grown: &str, children: usize) {
+    let own = std::env::current_exe().expect("the path of this benchmark");
+    for _ in 0..children {
+        let mut child = std::process::Command::new(&own);
+        match children {
+            BRANCHES => child.arg("--branch"),
+            _ => child.arg("--stamp"),
+        };
+        child.arg(grown).spawn().expect("a child");
+    }
+    stamp(grown);
+}
+
+/// Starts the tree, waits until it has grown, and returns how long its stop took.
+fn stop_tree(project: &mut Project, grown: &Path) -> Duration {
+    project.ask(&Request::Start { name: "tree".into() });
+    let all = 1 + BRANCHES + BRANCHES * LEAVES;
+    let is_stamp = |entry: &std::fs::DirEntry| !entry.file_name().to_string_lossy().ends_with(".new");
+    poll(|| (std::fs::read_dir(grown).ok()?.flatten().filter(is_stamp).count() == all).then_some(()));
+    let before = Instant::now();
+    let reply = project.ask(&Request::Stop { name: "tree".into() });
+    let took = before.elapsed();
+    assert!(matches!(&reply, Response::Stop(reply) if reply.was_running), "{reply:?}");
+    for stamp in std::fs::read_dir(grown).expect("the directory").flatten() {
+        let pid: i32 = stamp.file_name().to_string_lossy().parse().expect("a pid");
+        let gone = rustix::process::Pid::from_raw(pid).map(rustix::process::test_kill_process);
+        assert_eq!(gone, Some(Err(rustix::io::Errno::SRCH)), "{pid} outlived its tree's stop");
+        std::fs::remove_file(stamp.path()).expect("a stamp");
+    }
+    took
+}
+
+/// Kills the daemon and returns how long it took until its successor knew every child by its pid.
+fn daemon_to_daemon(project: &mut Project) -> Duration {
+    let before = Instant::now();
+    project.replace_daemon();
+    match project.ask(&Request::List {}) {
+        Response::List(processes) => {
+            let alive = processes.iter().filter(|process| process.pid.is_some()).count();
+            assert_eq!(alive, NEIGHBOURS, "{processes:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    before.elapsed()
+}
+
+/// What the daemon and its shims take of one core while nobody asks them anything.
+fn idle_cpu(project: &Project, over: Duration) {
+    let shims = shims(project);
+    let used = |pids: &[u32]| pids.iter().filter_map(|pid| cpu_ticks(*pid)).sum::<u64>();
+    let daemon = [project.daemon_pid()];
+    let before = (used(&daemon), used(&shims));
+    std::thread::sleep(over);
+    let after = (used(&daemon), used(&shims));
+    let percent = |ticks: u64| 100.0 * ticks as f64 / TICKS_PER_SECOND / over.as_secs_f64();
+    figure("idle_daemon_cpu", percent(after.0 - before.0), "%");
+    figure("idle_shims_cpu", percent(after.1 - before.1), "%");
+}
+
+/// `USER_HZ`, which is 100 on every Linux there is (`proc_pid_stat(5)`).
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Fields 14 and 15 of `/proc/PID/stat`.
+fn cpu_ticks(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
 }
 
 /// The measured child: leaves the moment of its first instruction under its pid, and lives until it is killed.
@@ -135,23 +229,24 @@ fn poll<T>(mut look: impl FnMut() -> Option<T>) -> T {
 /// The proportional set size of the daemon and of its shims.
 fn memory(project: &Project) {
     let daemon = pss(project.daemon_pid()).expect("the daemon's memory");
-    let mut shims = Vec::new();
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
-        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let ours = project.dir.path().to_string_lossy().into_owned();
-        let command = String::from_utf8_lossy(&command).into_owned();
-        if command.contains("ostler-shim") && command.contains(&ours) {
-            shims.extend(pss(pid));
-        }
-    }
+    let shims: Vec<u64> = shims(project).into_iter().filter_map(pss).collect();
     let all: u64 = shims.iter().sum();
     figure("daemon_pss", daemon as f64 / 1024.0, "MiB");
     figure("shims", shims.len() as f64, "processes");
     figure("shim_pss_mean", all as f64 / shims.len().max(1) as f64, "KiB");
     figure("daemon_and_shims_pss", (daemon + all) as f64 / 1024.0, "MiB");
+}
+
+/// The pids of the project's shims.
+fn shims(project: &Project) -> Vec<u32> {
+    let ours = project.dir.path().to_string_lossy().into_owned();
+    let is_shim = |pid: &u32| {
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let command = String::from_utf8_lossy(&command).into_owned();
+        command.contains("ostler-shim") && command.contains(&ours)
+    };
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_shim).collect()
 }
 
 /// In KiB, from `smaps_rollup` of `proc(5)`.

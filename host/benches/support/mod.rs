@@ -41,22 +41,23 @@ impl Project {
         let project = dir.path().join("project");
         std::fs::create_dir(&project).expect("a project directory");
         std::fs::write(project.join("ostler.toml"), config).expect("a configuration");
-        let daemon = Command::new(env!("CARGO_BIN_EXE_ostler"))
-            .arg("-C")
-            .arg(&project)
-            .arg("daemon")
-            .env("OSTLER_STATE_DIR", dir.path().join("state"))
-            .env("XDG_RUNTIME_DIR", dir.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(dir.path().join("daemon.err")).expect("a file"))
-            .spawn()
-            .expect("a daemon");
-        let socket = connect(&dir.path().join("ostler"), dir.path());
-        let mut project = Self { dir, daemon, socket: BufReader::new(socket) };
-        project.write("{\"hello\":\"cli\",\"version\":\"0.1.0\"}\n");
-        project.read();
+        let (daemon, socket) = start_daemon(dir.path());
+        let mut project = Self { dir, daemon, socket };
+        project.greet();
         project
+    }
+
+    /// Kills the daemon and starts the next one, which can be asked when this returns.
+    pub fn replace_daemon(&mut self) {
+        self.daemon.kill().expect("the daemon can be killed");
+        self.daemon.wait().expect("it is our child");
+        (self.daemon, self.socket) = start_daemon(self.dir.path());
+        self.greet();
+    }
+
+    fn greet(&mut self) {
+        self.write("{\"hello\":\"cli\",\"version\":\"0.1.0\"}\n");
+        self.read();
     }
 
     /// Sends a request and returns its answer.
@@ -95,6 +96,22 @@ impl Drop for Project {
     }
 }
 
+/// Starts a daemon for the project in `dir` and connects to it.
+fn start_daemon(dir: &Path) -> (Child, BufReader<UnixStream>) {
+    let daemon = Command::new(env!("CARGO_BIN_EXE_ostler"))
+        .arg("-C")
+        .arg(dir.join("project"))
+        .arg("daemon")
+        .env("OSTLER_STATE_DIR", dir.join("state"))
+        .env("XDG_RUNTIME_DIR", dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(dir.join("daemon.err")).expect("a file"))
+        .spawn()
+        .expect("a daemon");
+    (daemon, BufReader::new(connect(&dir.join("ostler"), dir)))
+}
+
 fn connect(runtime: &Path, dir: &Path) -> UnixStream {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
@@ -106,6 +123,6 @@ fn connect(runtime: &Path, dir: &Path) -> UnixStream {
         }
         let said = || std::fs::read_to_string(dir.join("daemon.err")).unwrap_or_default();
         assert!(Instant::now() < deadline, "the daemon did not come up: {}", said());
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
