@@ -393,6 +393,7 @@ fn the_foreground_outlives_its_daemon() {
 
 /// The session of a process. Not through rustix: a leader outside our PID namespace is told as 0, which its `Pid` denies.
 fn session_of(pid: Pid) -> i32 {
+    // SAFETY: takes and returns numbers only.
     let session = unsafe { libc::getsid(pid.as_raw_nonzero().get()) };
     assert!(session >= 0, "{}", std::io::Error::last_os_error());
     session
