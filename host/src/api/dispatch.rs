@@ -19,6 +19,11 @@ impl Api {
                 self.wait(caller, request).await.map(|reply| Response::Wait(Box::new(reply)))
             }
             Request::Send(request) => self.send(caller, request).await.map(Response::Send),
+            Request::Signal(request) => self.signal(caller, request).await.map(Response::Signal),
+            Request::ReloadProcess { name } => self.reload(caller, &name).await.map(Response::ReloadProcess),
+            Request::RunOnce(request) => self.run_once(caller, request).await.map(Response::RunOnce),
+            Request::RunEnd(request) => self.run_end(caller, request).await.map(Response::RunEnd),
+            Request::Feed(request) => self.feed(caller, request).await.map(Response::Feed),
             Request::Diagnose { name } => {
                 self.diagnose(caller, &name).await.map(|diagnosis| Response::Diagnose(Box::new(diagnosis)))
             }

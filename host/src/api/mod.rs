@@ -8,6 +8,8 @@ mod dispatch;
 mod gate;
 mod lifecycle;
 mod logs;
+mod once;
+mod signals;
 mod types;
 mod view;
 mod wait;
@@ -19,6 +21,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use logs::{cursor_at, is_cursor};
+pub use once::*;
+pub use signals::*;
 pub use types::*;
 
 use crate::bounds;
@@ -81,6 +85,10 @@ impl Api {
         warnings.extend(tokio::task::spawn_blocking(look).await.ok().flatten());
         warnings.extend(self.parts.pipeline.warning());
         warnings.extend(self.config_warning().await);
+        warnings.extend(self.parts.fleet.in_order().iter().filter_map(|handle| {
+            let snapshot = handle.snapshot();
+            snapshot.watch_trouble.map(|trouble| format!("{}: {trouble}", snapshot.name))
+        }));
         let project = self.parts.fleet.project();
         Ok(StatusReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -11,8 +11,9 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use super::exit::{CliError, Code};
 use super::wire::{FrameError, FrameReader, Hello, HelloReply, VERSION, frame};
 use crate::api::{
-    ApiError, Diagnosis, DownReply, ErrorKind, LogsReply, LogsRequest, ProcessView, Request, Response,
-    SendReply, SendRequest, StartReply, StatusReply, StopReply, UpReply, WaitReply, WaitRequest,
+    ApiError, Diagnosis, DownReply, ErrorKind, FeedReply, FeedRequest, LogsReply, LogsRequest, ProcessView,
+    ReloadReply, Request, Response, RunEndReply, RunEndRequest, RunReply, RunRequest, SendReply, SendRequest,
+    SignalReply, SignalRequest, StartReply, StatusReply, StopReply, UpReply, WaitReply, WaitRequest,
 };
 use crate::plugins::PluginStatus;
 
@@ -143,6 +144,26 @@ impl Client {
 
     pub async fn send(&mut self, request: SendRequest) -> Result<SendReply, ClientError> {
         ask!(self, Request::Send(request), Send)
+    }
+
+    pub async fn signal(&mut self, request: SignalRequest) -> Result<SignalReply, ClientError> {
+        ask!(self, Request::Signal(request), Signal)
+    }
+
+    pub async fn reload(&mut self, name: String) -> Result<ReloadReply, ClientError> {
+        ask!(self, Request::ReloadProcess { name }, ReloadProcess)
+    }
+
+    pub async fn run_once(&mut self, request: RunRequest) -> Result<RunReply, ClientError> {
+        ask!(self, Request::RunOnce(request), RunOnce)
+    }
+
+    pub async fn run_end(&mut self, request: RunEndRequest) -> Result<RunEndReply, ClientError> {
+        ask!(self, Request::RunEnd(request), RunEnd)
+    }
+
+    pub async fn feed(&mut self, request: FeedRequest) -> Result<FeedReply, ClientError> {
+        ask!(self, Request::Feed(request), Feed)
     }
 
     pub async fn diagnose(&mut self, name: String) -> Result<Diagnosis, ClientError> {

@@ -19,6 +19,8 @@ use crate::store::{CatalogueError, RunRecord};
 const SHIM_START: Duration = Duration::from_secs(2);
 /// Pause between two tries to reach it.
 const SHIM_LOOK: Duration = Duration::from_millis(5);
+/// Why a run was started that is to be made only once, in the catalogue; a daemon that adopts it goes by that.
+pub(super) const ONCE: &str = "run";
 /// An exit nobody knows.
 const LOST: Exit = Exit { code: None, signal: None };
 
@@ -40,6 +42,8 @@ pub struct OpenRun {
     pub(super) run: RunId,
     pub(super) socket: UnixStream,
     pub(super) began: Time,
+    /// It was to be made only once.
+    pub(super) once: bool,
     /// The command it was started with, for processes the configuration has lost.
     pub command: Vec<String>,
     pub cwd: std::path::PathBuf,
@@ -106,6 +110,7 @@ fn connect(context: &Context, record: &RunRecord) -> Option<OpenRun> {
         run: record.run,
         socket,
         began: record.started_at,
+        once: record.reason == ONCE,
         command: record.command.clone(),
         cwd: record.cwd.clone(),
     })

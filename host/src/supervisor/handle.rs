@@ -9,6 +9,7 @@ use super::ready::Sign;
 use super::snapshot::Snapshot;
 use crate::config::ProcessConfig;
 use crate::model::{Exit, ProcessName, RunId};
+use crate::shim::control::Scope;
 
 /// A start that worked, or was not needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,10 @@ pub enum StartError {
     Problem(#[from] StartProblem),
     #[error("it was told to stop before it had started")]
     Superseded,
+    #[error("it runs already")]
+    Running,
+    #[error("{0}")]
+    Arguments(String),
     #[error("Ostler is ending")]
     Ending,
 }
@@ -52,6 +57,39 @@ pub enum SendError {
     ShimGone,
 }
 
+/// A signal that reached nobody, as it reads after the process's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignalError {
+    #[error("is not running")]
+    NotRunning,
+    #[error("could not be signalled: {0}")]
+    Refused(String),
+    #[error("could not be reached: its shim is gone")]
+    ShimGone,
+}
+
+/// What a reload has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reloaded {
+    /// This signal was sent to the main process.
+    Signalled(i32),
+    /// The configured command ended with exit code 0.
+    Ran,
+}
+
+/// A reload that was not made, or failed, as it reads after the process's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReloadError {
+    #[error("has no `reload`, so there is no way to make it read its configuration again")]
+    NotConfigured,
+    #[error("is being reloaded already")]
+    Busy,
+    #[error(transparent)]
+    Signal(#[from] SignalError),
+    #[error("was not reloaded: its reload command {0}")]
+    Command(String),
+}
+
 /// A request to a driver.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -60,6 +98,9 @@ pub(super) enum Command {
     Stop { reply: oneshot::Sender<Stopped> },
     Send { bytes: Vec<u8>, eof: bool, reply: oneshot::Sender<Result<usize, SendError>> },
     Sign { run: RunId, sign: Sign },
+    Once { arguments: Vec<String>, reply: oneshot::Sender<Result<Started, StartError>> },
+    Signal { signal: i32, scope: Scope, reply: oneshot::Sender<Result<u32, SignalError>> },
+    Reload { reply: oneshot::Sender<Result<Reloaded, ReloadError>> },
 }
 
 /// Reaches the driver of one process. Cheap to clone; dropping it stops nothing.
@@ -113,6 +154,27 @@ impl Handle {
     /// Writes to the child's standard input, and closes it afterwards when `eof`.
     pub async fn send(&self, bytes: Vec<u8>, eof: bool) -> Result<usize, SendError> {
         self.ask(|reply| Command::Send { bytes, eof, reply }).await.unwrap_or(Err(SendError::NotRunning))
+    }
+
+    /// Runs the process once, with `arguments` behind those of its command: whatever its end is, it is not started
+    /// again. One that runs is left alone, and that is an error.
+    pub async fn run_once(&self, arguments: Vec<String>) -> Result<Started, StartError> {
+        self.ask(|reply| Command::Once { arguments, reply }).await.unwrap_or(Err(StartError::Ending))
+    }
+
+    /// Sends a signal, and returns how many processes it reached. It changes nothing of what is wanted: after a
+    /// SIGKILL the restart policy decides.
+    pub async fn signal(&self, signal: i32, scope: Scope) -> Result<u32, SignalError> {
+        // A run that ends meanwhile takes the reply with it.
+        self.ask(|reply| Command::Signal { signal, scope, reply })
+            .await
+            .unwrap_or(Err(SignalError::NotRunning))
+    }
+
+    /// Makes the process read its own configuration again, as its `reload` says.
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let reloaded = self.ask(|reply| Command::Reload { reply }).await;
+        reloaded.unwrap_or(Err(ReloadError::Signal(SignalError::NotRunning)))
     }
 
     /// Tells the driver what a classifier saw.

@@ -23,6 +23,7 @@
 //! passes on, and what classifiers see comes back as [`Sign`]s.
 
 mod adopt;
+mod commands;
 mod disk;
 mod driver;
 mod fleet;
@@ -34,7 +35,9 @@ mod preflight;
 mod probe;
 pub mod procfs;
 mod ready;
+mod schedule;
 mod snapshot;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,13 +48,13 @@ pub use adopt::{LastRun, OpenRun, Past, look_back};
 pub use disk::disk_trouble;
 pub use driver::supervise;
 pub use fleet::Fleet;
-pub use handle::{Handle, SendError, StartError, Started, Stopped};
+pub use handle::{Handle, ReloadError, Reloaded, SendError, SignalError, StartError, Started, Stopped};
 pub use link::ShimLink;
 pub use preflight::StartProblem;
 pub use ready::Sign;
 pub use snapshot::{Snapshot, State};
 
-use crate::model::{ProcessName, RunId};
+use crate::model::{Level, ProcessName, RunId, Time};
 use crate::shim::control::Request;
 use crate::store::{Catalogue, Store};
 
@@ -65,6 +68,8 @@ pub struct Context {
     pub sockets_dir: PathBuf,
     /// The program `ostler-shim`, and the arguments that go before its own.
     pub shim: ShimProgram,
+    /// What the globs of `watch` are relative to.
+    pub project_dir: PathBuf,
     pub events: mpsc::UnboundedSender<RunEvent>,
 }
 
@@ -95,6 +100,19 @@ pub enum RunEvent {
     Output(RunId),
     /// The spool is complete; once it is read, the run's directory can go.
     Ended(RunId),
+    /// Something to be said between the lines of a run, by Ostler itself.
+    Remark(Remark),
+}
+
+/// A line of Ostler's own in the log of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    pub run: RunId,
+    pub process: ProcessName,
+    pub time: Time,
+    pub level: Level,
+    /// One line.
+    pub text: String,
 }
 
 /// A run whose output can be read.

@@ -1,11 +1,13 @@
 //! How a run begins: launched, adopted, or recalled from an earlier daemon.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::when::once;
 use super::{ActiveRun, Driver, End, Event, Life, Phase, SPAWN_WAIT, StartReply};
 use crate::model::{RunId, Time};
 use crate::shim::control::Report;
@@ -24,7 +26,7 @@ impl Driver {
             snapshot.reason = None;
         });
         let (context, name, config) =
-            (Arc::clone(&self.context), self.name.clone(), Arc::clone(&self.config));
+            (Arc::clone(&self.context), self.name.clone(), Arc::clone(self.run_config()));
         let why = reason.to_owned();
         let launched =
             tokio::task::spawn_blocking(move || launch::launch(&context, &name, &config, &why)).await;
@@ -38,6 +40,7 @@ impl Driver {
                 active.shim = Some(launched.shim);
                 active.starters = starters;
                 self.announce(&active);
+                self.tell_reason(active.run, reason);
                 self.life = Life::Up(Box::new(active));
             }
             Err(error) => self.fail_start(&StartProblem::Spawn(error.to_string()), starters),
@@ -45,6 +48,9 @@ impl Driver {
     }
 
     pub(super) fn adopt(&mut self, open: OpenRun) {
+        if open.once {
+            self.once = Some(once(&self.config, open.command.clone()));
+        }
         match self.attach(open.run, open.socket, open.began) {
             Ok(active) => {
                 self.announce(&active);
@@ -101,6 +107,8 @@ impl Driver {
             stoppers: Vec::new(),
             successors: Vec::new(),
             readers: Vec::new(),
+            signalled: VecDeque::new(),
+            reloading: false,
             signs,
             watcher: None,
         })
@@ -116,7 +124,7 @@ impl Driver {
         let began = RunBegan {
             run: active.run,
             process: self.name.clone(),
-            command: launch::words(&self.config),
+            command: launch::words(self.run_config()),
             dir: self.context.run_dir(active.run),
             bell: Bell(Some(active.link.clone())),
         };

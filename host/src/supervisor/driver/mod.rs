@@ -3,7 +3,9 @@
 
 mod begin;
 mod end;
+mod when;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +24,9 @@ use crate::supervisor::link::{ShimLink, Upward};
 use crate::supervisor::policy::History;
 use crate::supervisor::preflight::StartProblem;
 use crate::supervisor::ready::{Readiness, Sign};
+use crate::supervisor::schedule::Tick;
 use crate::supervisor::snapshot::{Snapshot, State};
+use crate::supervisor::watch::Sight;
 use crate::supervisor::{Context, launch};
 
 /// Time for a shim to say that its child runs; it takes milliseconds.
@@ -48,6 +52,10 @@ enum Event {
     Deadline,
     /// A wish that could not be recorded is to be recorded again.
     WishDue,
+    /// A command run for this process has ended.
+    CommandEnded(RunId, when::Ended),
+    Sight(Sight),
+    Tick(Tick),
 }
 
 struct Driver {
@@ -63,6 +71,10 @@ struct Driver {
     life: Life,
     /// What the user wants, when the catalogue could not be written (a full disk), and when to try again.
     unrecorded: Option<(Wanted, Instant)>,
+    /// The configuration of a run that is made only once, in place of `config`.
+    once: Option<Arc<ProcessConfig>>,
+    /// What starts it besides people and its policy: files that change, and the clock.
+    when: when::When,
 }
 
 /// Whether there is a run.
@@ -91,6 +103,10 @@ struct ActiveRun {
     /// Starts to answer once this run is gone.
     successors: Vec<(String, StartReply)>,
     readers: Vec<oneshot::Sender<Result<usize, SendError>>>,
+    /// Who hears what became of each signal, in the order they were sent.
+    signalled: VecDeque<when::OnSignalled>,
+    /// Its reload command runs.
+    reloading: bool,
     signs: mpsc::UnboundedSender<Sign>,
     watcher: Option<AbortHandle>,
 }
@@ -132,7 +148,10 @@ impl Driver {
             history,
             life,
             unrecorded: None,
+            once: None,
+            when: when::When::default(),
         };
+        driver.follow_config();
         match past {
             Past::Nothing => {}
             Past::Open(open) => driver.adopt(open),
@@ -176,9 +195,21 @@ impl Driver {
 
     async fn handle(&mut self, event: Event) {
         match event {
-            Event::Command(Command::Start { reason, reply }) => self.start(&reason, reply).await,
-            Event::Command(Command::Restart { reason, reply }) => self.restart(reason, reply).await,
-            Event::Command(Command::Stop { reply }) => self.stop(reply).await,
+            Event::Command(Command::Start { reason, reply }) => {
+                self.resume();
+                self.start(&reason, reply).await;
+            }
+            Event::Command(Command::Restart { reason, reply }) => {
+                self.resume();
+                self.restart(reason, reply).await;
+            }
+            Event::Command(Command::Stop { reply }) => {
+                self.suspend();
+                self.stop(reply).await;
+            }
+            Event::Command(Command::Once { arguments, reply }) => self.run_once(arguments, reply).await,
+            Event::Command(Command::Signal { signal, scope, reply }) => self.signal(signal, scope, reply),
+            Event::Command(Command::Reload { reply }) => self.reload(Some(reply)),
             Event::Command(Command::Send { bytes, eof, reply }) => self.send(bytes, eof, reply),
             Event::Command(Command::Sign { run, sign }) => {
                 if let Some(active) = self.active(run) {
@@ -187,6 +218,9 @@ impl Driver {
             }
             Event::Report(run, upward) => self.report(run, upward).await,
             Event::Readiness(run, readiness) => self.readiness(run, readiness),
+            Event::CommandEnded(run, ended) => self.command_ended(run, ended),
+            Event::Sight(sight) => self.saw(sight).await,
+            Event::Tick(tick) => self.tick(tick).await,
             Event::Deadline => self.deadline_passed().await,
             Event::WishDue => {
                 if let Some((wanted, _)) = self.unrecorded.clone() {
@@ -211,6 +245,7 @@ impl Driver {
             },
             Life::Down | Life::Backoff { .. } => {
                 self.want(true).await;
+                self.once = None;
                 self.history.clear();
                 self.publish(|snapshot| snapshot.restarts = 0);
                 self.launch(reason, vec![reply]).await;
@@ -266,7 +301,9 @@ impl Driver {
         if let Some(watcher) = active.watcher.take() {
             watcher.abort();
         }
-        if active.link.send(Request::Signal { signal: stop.signal, scope: Scope::Group }).is_err() {
+        if stop.command.is_some() {
+            self.run_stop_command();
+        } else if active.signal(stop.signal, Scope::Group, when::nobody()).is_err() {
             debug!(process = %self.name, "the shim is gone already");
         }
         self.publish(|snapshot| {
@@ -302,7 +339,7 @@ impl Driver {
             Upward::Report(Report::Started { pid, start_ticks }) => self.started(pid, start_ticks),
             Upward::Report(Report::SpawnFailed(failure)) => {
                 let cwd = self.config.cwd.to_string_lossy().into_owned();
-                let program = launch::words(&self.config).swap_remove(0);
+                let program = launch::words(self.run_config()).swap_remove(0);
                 let problem = StartProblem::Spawn(failure.describe(&program, &cwd));
                 self.spawn_failed(&problem).await;
             }
@@ -333,6 +370,7 @@ impl Driver {
                 let notes: Vec<String> = left.into_iter().chain(lost).collect();
                 self.ended((!notes.is_empty()).then(|| notes.join("; "))).await;
             }
+            Upward::Report(Report::Signalled { reached, errno }) => self.signalled(reached, errno),
             Upward::Closed => self.shim_vanished().await,
             Upward::Report(_) => {}
         }
@@ -386,8 +424,7 @@ impl Driver {
                     warn!(process = %self.name, run = %active.run, "grace is over; killing the tree");
                     *deadline = Instant::now() + KILL_WAIT;
                     *killed = true;
-                    let kill = Request::Signal { signal: libc::SIGKILL, scope: Scope::Tree };
-                    if active.link.send(kill).is_err() {
+                    if active.signal(libc::SIGKILL, Scope::Tree, when::nobody()).is_err() {
                         debug!(process = %self.name, "the shim is gone already");
                     }
                 }
