@@ -19,7 +19,9 @@ use super::toolset::{Toolset, Toolsets};
 mod check_process_health;
 mod diagnose_process;
 mod get_logs;
+mod kill_process;
 mod list_processes;
+mod reload_process;
 mod restart_process;
 mod send_input;
 mod start_process;
@@ -38,6 +40,8 @@ enum Id {
     SendInput,
     DiagnoseProcess,
     CheckProcessHealth,
+    KillProcess,
+    ReloadProcess,
 }
 
 /// What a client may be told of a tool.
@@ -67,7 +71,7 @@ enum Effect {
 }
 
 /// Every tool, in the order clients list them.
-const TOOLS: [&Spec; 9] = [
+const TOOLS: [&Spec; 11] = [
     &list_processes::SPEC,
     &start_process::SPEC,
     &stop_process::SPEC,
@@ -77,6 +81,8 @@ const TOOLS: [&Spec; 9] = [
     &send_input::SPEC,
     &diagnose_process::SPEC,
     &check_process_health::SPEC,
+    &kill_process::SPEC,
+    &reload_process::SPEC,
 ];
 
 /// Returns the tools of `toolsets`.
@@ -125,6 +131,8 @@ impl Spec {
             Id::SendInput => send_input::call(api, caller, &arguments).await,
             Id::DiagnoseProcess => diagnose_process::call(api, caller, &arguments).await,
             Id::CheckProcessHealth => check_process_health::call(api, caller, &arguments).await,
+            Id::KillProcess => kill_process::call(api, caller, &arguments).await,
+            Id::ReloadProcess => reload_process::call(api, caller, &arguments).await,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! How a run begins: launched, adopted, or recalled from an earlier daemon.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::end::Over;
+use super::when::once;
 use super::{ActiveRun, Condition, Driver, End, Event, Life, Phase, SPAWN_WAIT, StartReply};
 use crate::model::{RunId, Time};
 use crate::shim::LimitHits;
@@ -31,7 +33,7 @@ impl Driver {
             snapshot.reason = None;
         });
         let (context, name, config) =
-            (Arc::clone(&self.context), self.name.clone(), Arc::clone(&self.config));
+            (Arc::clone(&self.context), self.name.clone(), Arc::clone(self.run_config()));
         let why = reason.to_owned();
         let launched =
             tokio::task::spawn_blocking(move || launch::launch(&context, &name, &config, &why)).await;
@@ -45,6 +47,7 @@ impl Driver {
                 active.shim = Some(launched.shim);
                 active.starters = starters;
                 self.announce(&active);
+                self.tell_reason(active.run, reason);
                 self.life = Life::Up(Box::new(active));
             }
             Err(error) => self.fail_start(&StartProblem::Spawn(error.to_string()), starters),
@@ -53,6 +56,9 @@ impl Driver {
 
     pub(super) fn adopt(&mut self, open: OpenRun) {
         self.recall_history(&open.before);
+        if open.once {
+            self.once = Some(once(&self.config, open.command.clone()));
+        }
         match self.attach(open.run, open.socket, open.began) {
             Ok(active) => {
                 self.announce(&active);
@@ -147,6 +153,8 @@ impl Driver {
             watchers: None,
             condemned: None,
             kill_latest: None,
+            signalled: VecDeque::new(),
+            reloading: false,
         })
     }
 
@@ -163,7 +171,7 @@ impl Driver {
         let began = RunBegan {
             run: active.run,
             process: self.name.clone(),
-            command: launch::words(&self.config),
+            command: launch::words(self.run_config()),
             dir: self.context.run_dir(active.run),
             bell: Bell(Some(active.link.clone())),
         };

@@ -117,6 +117,7 @@ impl Driver {
         }
         if let Some((reason, _)) = active.successors.first() {
             self.want(true).await;
+            self.once = None;
             let reason = reason.clone();
             let starters = active.successors.into_iter().map(|(_, reply)| reply).collect();
             self.launch(&reason, starters).await;
@@ -125,7 +126,8 @@ impl Driver {
 
     pub(super) fn after_end(&mut self, over: Over) {
         let Over { ended, exit, lived, moment, how } = over;
-        match self.history.decide(&self.config.restart, ended, lived, moment, dice()) {
+        let policy = self.run_config().restart;
+        match self.history.decide(&policy, ended, lived, moment, dice()) {
             Decision::Restart { after } => {
                 // To the millisecond, which is all that anybody reads of it.
                 let after = Duration::from_millis(u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
