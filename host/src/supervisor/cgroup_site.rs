@@ -74,8 +74,8 @@ impl Hindrance {
     /// Returns what a user can do about it.
     pub fn remedy(&self) -> &'static str {
         const DELEGATE: &str = "start the daemon in a scope that systemd delegates to it: `ostler down`, then \
-             `systemd-run --user --scope -p Delegate=yes ostler up -d`; or let systemd start it, by a unit with \
-             `Delegate=yes`";
+             `systemd-run --user --scope -p Delegate=yes ostler up -d` (root without `--user`); or let systemd start it, \
+             by a unit with `Delegate=yes`";
         match self {
             Self::NoVersion2 | Self::OldKernel => "boot a kernel of 5.14 or later with cgroups of version 2",
             Self::NotMounted => "mount them: `mount -t cgroup2 none /sys/fs/cgroup`, or boot with systemd, which does",
