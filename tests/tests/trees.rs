@@ -97,7 +97,8 @@ fn who_escapes_goes_when_the_shim_is_killed_where_there_are_cgroups() {
     // The escapee descends from nobody but the shim.
     let escapee = pids[1];
     let stat = fs::read_to_string(format!("/proc/{escapee}/stat")).expect("it lives");
-    let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse::<i32>().ok());
+    let parent =
+        stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse::<i32>().ok());
     // SAFETY: a plain signal to the process that looks after this test's own.
     unsafe { libc::kill(parent.expect("a parent"), libc::SIGKILL) };
     eventually("nobody is left", || match pids.iter().filter(|pid| is_alive(**pid)).count() {
@@ -112,9 +113,11 @@ fn who_escapes_goes_when_the_shim_is_killed_where_there_are_cgroups() {
 
 #[test]
 fn limits_of_setrlimit_hold_and_one_that_is_too_low_is_named() {
-    let project = Project::new(MISBEHAVE)
-        .script("files", "ulimit -n", "limits = { nofile = 77 }")
-        .process("tiny", "stdin-deaf", "limits = { as = \"1MiB\" }");
+    let project = Project::new(MISBEHAVE).script("files", "ulimit -n", "limits = { nofile = 77 }").process(
+        "tiny",
+        "stdin-deaf",
+        "limits = { as = \"1MiB\" }",
+    );
     project.run(&["up", "-d"]);
     project.wait_exit("files");
     assert_eq!(whole(&project.lines("files")), ["77"]);
@@ -129,7 +132,8 @@ fn limits_of_setrlimit_hold_and_one_that_is_too_low_is_named() {
 
 #[test]
 fn limits_that_cannot_be_kept_are_told_at_the_start_in_status_and_in_diagnose() {
-    let project = Project::new(MISBEHAVE).process("hog", "stdin-deaf", "limits = { memory = \"64MiB\", pids = 64 }");
+    let project =
+        Project::new(MISBEHAVE).process("hog", "stdin-deaf", "limits = { memory = \"64MiB\", pids = 64 }");
     let told = project.ok(&["start", "hog"]);
     if limits_memory(&project) {
         assert!(project.warnings().is_empty());

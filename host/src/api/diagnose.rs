@@ -133,7 +133,8 @@ async fn hints(
         {
             let is_explained = runs.first().is_some_and(|run| run.how.contains(OUT_OF_MEMORY));
             hints.push(if is_explained {
-                "raise `limits.memory`, or find what takes the memory: the kernel killed it at its limit".to_owned()
+                "raise `limits.memory`, or find what takes the memory: the kernel killed it at its limit"
+                    .to_owned()
             } else {
                 "SIGKILL from outside: somebody killed it, or the kernel ran out of memory (see `dmesg`)"
                     .to_owned()

@@ -78,7 +78,8 @@ impl Api {
     pub async fn doctor(&self, caller: &Caller) -> Result<Vec<Check>, ApiError> {
         let pid = std::process::id();
         let version = env!("CARGO_PKG_VERSION");
-        let mut checks = vec![Check::new("daemon", Health::Ok, format!("runs (pid {pid}, version {version})"))];
+        let mut checks =
+            vec![Check::new("daemon", Health::Ok, format!("runs (pid {pid}, version {version})"))];
         let (places, in_force) = (self.parts.places.clone(), self.parts.fleet.context().cgroups.in_force());
         let examined = tokio::task::spawn_blocking(move || examine(&places, &in_force)).await;
         checks.extend(examined.map_err(|error| ApiError::new(ErrorKind::Failed, error.to_string()))?);
@@ -93,7 +94,8 @@ impl Api {
 /// Makes the checks that need no daemon; `in_force` is what its runs have or would have. Blocking.
 pub fn examine(places: &Places, in_force: &InForce) -> Vec<Check> {
     let mut checks = vec![configuration(places.config.as_deref())];
-    checks.extend(cgroups(in_force));
+    let found = machine::systemd();
+    checks.extend(cgroups(in_force, found));
     checks.extend([
         pidfd(machine::has_pidfd()),
         subreaper(machine::has_subreaper()),
@@ -104,7 +106,7 @@ pub fn examine(places: &Places, in_force: &InForce) -> Vec<Check> {
         sockets(&places.runtime_dir),
         compile_cache(&places.compile_cache),
         shim(),
-        systemd(machine::systemd()),
+        systemd(found),
     ]);
     checks
 }
@@ -128,7 +130,7 @@ fn configuration(file: Option<&Path>) -> Check {
     }
 }
 
-fn cgroups(in_force: &InForce) -> Vec<Check> {
+fn cgroups(in_force: &InForce, systemd: Systemd) -> Vec<Check> {
     let why = in_force.why_not.as_ref();
     let Some(dir) = &in_force.dir else {
         let why = why.map_or_else(|| "nobody knows why".to_owned(), ToString::to_string);
@@ -138,7 +140,7 @@ fn cgroups(in_force: &InForce) -> Vec<Check> {
         );
         let check = Check::new("cgroups", Health::Warn, text);
         return vec![match &in_force.why_not {
-            Some(why) => check.remedy(why.remedy()),
+            Some(why) => check.remedy(why.remedy(systemd)),
             None => check,
         }];
     };
@@ -154,7 +156,7 @@ fn cgroups(in_force: &InForce) -> Vec<Check> {
         None => Check::new("controllers", Health::Ok, format!("limits are in force on {there}")),
         Some(why) => {
             let text = format!("of memory, cpu and pids can be limited: {there}; {why}");
-            Check::new("controllers", Health::Warn, text).remedy(why.remedy())
+            Check::new("controllers", Health::Warn, text).remedy(why.remedy(systemd))
         }
     };
     vec![cgroups, controllers]
@@ -162,9 +164,15 @@ fn cgroups(in_force: &InForce) -> Vec<Check> {
 
 fn pidfd(is_there: bool) -> Check {
     match is_there {
-        true => Check::new("pidfd", Health::Ok, "signals go through descriptors, which hold on to the process"),
-        false => Check::new("pidfd", Health::Warn, "signals go by pid and start time, because the kernel has no pidfds")
-            .remedy("boot a kernel of 5.3 or later"),
+        true => {
+            Check::new("pidfd", Health::Ok, "signals go through descriptors, which hold on to the process")
+        }
+        false => Check::new(
+            "pidfd",
+            Health::Warn,
+            "signals go by pid and start time, because the kernel has no pidfds",
+        )
+        .remedy("boot a kernel of 5.3 or later"),
     }
 }
 
@@ -202,8 +210,12 @@ fn open_files((soft, hard): (Option<u64>, Option<u64>)) -> Check {
 fn watches(found: Option<(u64, u64)>) -> Check {
     const NAME: &str = "inotify";
     let Some((watches, watchers)) = found else {
-        return Check::new(NAME, Health::Warn, "the kernel cannot watch files, so that `watch` does not work")
-            .remedy("boot a kernel with inotify");
+        return Check::new(
+            NAME,
+            Health::Warn,
+            "the kernel cannot watch files, so that `watch` does not work",
+        )
+        .remedy("boot a kernel with inotify");
     };
     let text = format!("a user may watch {watches} directories and have {watchers} watchers");
     if watches >= ENOUGH_WATCHES && watchers >= ENOUGH_WATCHERS {
@@ -237,8 +249,9 @@ fn state(dir: &Path) -> Check {
             let text = format!("state and logs are in {shown}, where {} GiB are free", free >> 30);
             Check::new(NAME, Health::Ok, text)
         }
-        Err(error) => Check::new(NAME, Health::Fail, format!("{shown} cannot be looked at: {error}"))
-            .remedy(ELSEWHERE),
+        Err(error) => {
+            Check::new(NAME, Health::Fail, format!("{shown} cannot be looked at: {error}")).remedy(ELSEWHERE)
+        }
     }
 }
 
@@ -248,10 +261,15 @@ fn sockets(dir: &Path) -> Check {
     let shown = dir.display();
     if !machine::is_writable(there) {
         let text = format!("sockets cannot be made in {shown}: {} is not writable", there.display());
-        return Check::new(NAME, Health::Fail, text).remedy("point XDG_RUNTIME_DIR at a short directory of your own");
+        return Check::new(NAME, Health::Fail, text)
+            .remedy("point XDG_RUNTIME_DIR at a short directory of your own");
     }
     let length = dir.as_os_str().len();
-    Check::new(NAME, Health::Ok, format!("sockets are in {shown}, whose {length} bytes leave room for their names"))
+    Check::new(
+        NAME,
+        Health::Ok,
+        format!("sockets are in {shown}, whose {length} bytes leave room for their names"),
+    )
 }
 
 fn compile_cache(dir: &Path) -> Check {
@@ -261,10 +279,8 @@ fn compile_cache(dir: &Path) -> Check {
     match machine::is_writable(there) {
         true => Check::new(NAME, Health::Ok, format!("compiled plugins are kept in {shown}")),
         false => {
-            let text = format!(
-                "plugins are compiled at every start, because {} is not writable",
-                there.display()
-            );
+            let text =
+                format!("plugins are compiled at every start, because {} is not writable", there.display());
             Check::new(NAME, Health::Warn, text).remedy("make it writable, or point XDG_CACHE_HOME elsewhere")
         }
     }
@@ -276,20 +292,28 @@ fn shim() -> Check {
         Ok(beside) if beside.is_file() => {
             Check::new("shim", Health::Ok, format!("{} looks after each child", beside.display()))
         }
-        _ => Check::new("shim", Health::Warn, "ostler-shim is not beside ostler, which stands in for it with more memory")
-            .remedy("install both programs into one directory, as `cargo install` does"),
+        _ => Check::new(
+            "shim",
+            Health::Warn,
+            "ostler-shim is not beside ostler, which stands in for it with more memory",
+        )
+        .remedy("install both programs into one directory, as `cargo install` does"),
     }
 }
 
 fn systemd(found: Systemd) -> Check {
     const NAME: &str = "systemd";
     match found {
-        Systemd::Absent => {
-            Check::new(NAME, Health::Ok, "does not run this machine: nothing starts the daemon after a reboot but you")
-        }
+        Systemd::Absent => Check::new(
+            NAME,
+            Health::Ok,
+            "does not run this machine: nothing starts the daemon after a reboot but you",
+        ),
         Systemd::NoUserManager => {
             Check::new(NAME, Health::Warn, "runs this machine, but this user's manager cannot be reached")
-                .remedy("log in through PAM, or set XDG_RUNTIME_DIR as a login does (`machinectl shell USER@`)")
+                .remedy(
+                    "log in through PAM, or set XDG_RUNTIME_DIR as a login does (`machinectl shell USER@`)",
+                )
         }
         Systemd::UserManager { lingers: false } => {
             let text = "this user's manager runs, and ends with the last login, with all it has started";
@@ -324,6 +348,8 @@ mod tests {
     use super::*;
     use crate::supervisor::{Controllers, Hindrance};
 
+    const SYSTEMD: Systemd = Systemd::UserManager { lingers: true };
+
     fn in_force(dir: Option<&str>, controllers: Controllers, why_not: Option<Hindrance>) -> InForce {
         InForce { dir: dir.map(PathBuf::from), controllers, why_not }
     }
@@ -332,8 +358,9 @@ mod tests {
     fn whatever_is_not_well_comes_with_a_remedy() {
         let some = Controllers { memory: true, ..Controllers::default() };
         let shared = Hindrance::Shared("/x".into());
-        let mut checks = cgroups(&in_force(None, Controllers::default(), Some(Hindrance::NoVersion2)));
-        checks.extend(cgroups(&in_force(Some("/x"), some, Some(shared))));
+        let mut checks =
+            cgroups(&in_force(None, Controllers::default(), Some(Hindrance::NoVersion2)), SYSTEMD);
+        checks.extend(cgroups(&in_force(Some("/x"), some, Some(shared)), SYSTEMD));
         checks.extend([pidfd(false), subreaper(false), children(false)]);
         checks.extend([open_files((Some(256), Some(1024))), watches(Some((8192, 128))), watches(None)]);
         checks.extend([state(Path::new("/proc/nowhere")), sockets(Path::new("/proc/nowhere"))]);
@@ -347,7 +374,7 @@ mod tests {
     fn cgroups_are_told_with_what_they_can_limit() {
         let all = Controllers { memory: true, cpu: true, pids: true };
         let texts: Vec<String> =
-            cgroups(&in_force(Some("/x"), all, None)).into_iter().map(|check| check.text).collect();
+            cgroups(&in_force(Some("/x"), all, None), SYSTEMD).into_iter().map(|check| check.text).collect();
         assert_eq!(
             texts,
             [
@@ -355,9 +382,10 @@ mod tests {
                 "limits are in force on memory, cpu, pids"
             ]
         );
-        let none = cgroups(&in_force(None, Controllers::default(), Some(Hindrance::Foreign("/x".into()))));
-        assert_eq!(none[0].health, Health::Warn);
-        assert!(none[0].remedy.as_deref().unwrap().contains("systemd-run --user --scope -p Delegate=yes"));
+        let foreign = in_force(None, Controllers::default(), Some(Hindrance::Foreign("/x".into())));
+        let remedy = |systemd| cgroups(&foreign, systemd)[0].remedy.clone().unwrap();
+        assert!(remedy(SYSTEMD).contains("systemd-run --user --scope -p Delegate=yes"));
+        assert!(!remedy(Systemd::Absent).contains("systemd"));
     }
 
     #[test]

@@ -16,8 +16,7 @@ impl Api {
         &self,
         started: impl IntoIterator<Item = &'h Handle>,
     ) -> Option<String> {
-        let limits: Vec<String> =
-            started.into_iter().filter_map(|handle| self.shortfall(handle)).collect();
+        let limits: Vec<String> = started.into_iter().filter_map(|handle| self.shortfall(handle)).collect();
         let warnings: Vec<String> = self.config_warning().await.into_iter().chain(limits).collect();
         (!warnings.is_empty()).then(|| warnings.join("; "))
     }

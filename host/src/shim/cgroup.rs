@@ -121,12 +121,8 @@ mod tests {
         ] {
             fs::write(dir.path().join(file), text).unwrap();
         }
-        let hits = LimitHits {
-            oom_kills: 1,
-            memory_limit: Some(64 << 20),
-            refused_forks: 7,
-            pids_limit: None,
-        };
+        let hits =
+            LimitHits { oom_kills: 1, memory_limit: Some(64 << 20), refused_forks: 7, pids_limit: None };
         assert_eq!(cgroup.hits(), hits);
         assert!(cgroup.is_populated() && hits.is_any());
     }

@@ -239,7 +239,11 @@ mod tests {
     fn records_are_made_without_room_prepared() {
         let dir = tempfile::tempdir().unwrap();
         let files = ExitFiles { run_dir: dir.path().to_owned() };
-        let exit = ExitRecord { exit: Exit { code: Some(3), signal: None }, time: Time(9), hits: LimitHits::default() };
+        let exit = ExitRecord {
+            exit: Exit { code: Some(3), signal: None },
+            time: Time(9),
+            hits: LimitHits::default(),
+        };
         files.write_exit(exit).unwrap();
         assert_eq!(read_exit(dir.path()).unwrap(), Some(exit));
     }

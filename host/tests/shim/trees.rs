@@ -10,8 +10,8 @@ use std::time::Duration;
 use ostler::config::Limits;
 use ostler::model::{RunId, Time};
 use ostler::shim::{
-    Cgroup, DoneRecord, ExitRecord, LaunchSpec, LimitHits, Report, Request, Rlimit, Scope, SpawnFault, read_done,
-    read_exit,
+    Cgroup, DoneRecord, ExitRecord, LaunchSpec, LimitHits, Report, Request, Rlimit, Scope, SpawnFault,
+    read_done, read_exit,
 };
 use ostler::supervisor::Cgroups;
 
@@ -152,7 +152,8 @@ fn what_is_left_behind_stopped_is_woken_to_end() {
 #[test]
 fn a_stopped_one_that_ignores_sigterm_is_killed_after_the_grace() {
     both_ways("stopped ignorer", |spec| {
-        let script = "(setsid sh -c 'trap \"\" TERM; echo $$; kill -STOP $$; exec tail -f /dev/null' &); read line";
+        let script =
+            "(setsid sh -c 'trap \"\" TERM; echo $$; kill -STOP $$; exec tail -f /dev/null' &); read line";
         let mut run = Run::launch(&LaunchSpec { leftover_grace: Duration::from_millis(50), ..spec(script) });
         run.control.pid();
         run.wait_for_output(|output| numbers(output).len() == 1);
