@@ -64,7 +64,7 @@ impl Driver {
         });
         match last.exit {
             Some(exit) if last.wanted => {
-                self.after_exit(exit, last.ended.since(last.began), exit.to_string())
+                self.after_exit(exit, last.ended.since(last.began), exit.with_note(last.note.as_deref()))
             }
             None if last.wanted => self.publish(|snapshot| {
                 snapshot.state = State::Failed;
