@@ -24,8 +24,53 @@ pub const SPOOL_MIN_FREE_BYTES: u64 = 128 << 20;
 pub const SPOOL_FRAME_BYTES: usize = 64 << 10;
 /// Bytes of input that may wait in a shim for a child that does not read.
 pub const STDIN_PENDING_BYTES: usize = 64 << 10;
+/// Bytes of input that one request may carry.
+pub const INPUT_BYTES: usize = 1 << 20;
+/// Requests with input that may wait for one child; they are served one after the other.
+pub const INPUT_QUEUE: usize = 64;
+/// How long input waits for a child that reads nothing.
+pub const INPUT_WAIT: Duration = Duration::from_secs(5);
+/// How long one request's input may take in all, however slowly the child reads.
+pub const INPUT_WAIT_LONGEST: Duration = Duration::from_secs(40);
+/// Lines and columns of a child's terminal until somebody attaches with another.
+pub const TERMINAL_ROWS: u16 = 24;
+/// See `TERMINAL_ROWS`.
+pub const TERMINAL_COLS: u16 = 80;
+/// Bytes of output that may wait in a shim for one daemon that follows it; what is beyond is left out and counted.
+pub const TAIL_PENDING_BYTES: usize = 256 << 10;
+/// Pieces of output, of at most `SPOOL_FRAME_BYTES` each, that may wait in the daemon for one who follows a run.
+pub const TAIL_PIECES: usize = 64;
+/// Bytes of a run's latest output shown to one who attaches.
+pub const TAIL_RECENT_BYTES: usize = 64 << 10;
 /// How long a shim goes on reading output after the child's tree is gone, for pipes held by processes that left it.
 pub const DRAIN_GRACE: Duration = Duration::from_millis(200);
+
+// ---- what a child says of itself (`sd_notify(3)`) ----
+
+/// Longest `STATUS=` that is kept, in bytes.
+pub const NOTIFY_STATUS_BYTES: usize = 256;
+/// The most time that `EXTEND_TIMEOUT_USEC=` can add to a start, and to the grace of a stop.
+pub const NOTIFY_EXTEND: Duration = Duration::from_secs(600);
+
+// ---- readiness and health ----
+
+/// Time for one look of a readiness check. Generous, because the first request to a development server may compile
+/// something.
+pub const READY_LOOK: Duration = Duration::from_secs(5);
+/// Pause between two looks, by the kernel's table of sockets, at whether a ready process still listens.
+pub const READY_RECHECK: Duration = Duration::from_secs(2);
+/// Pause between two looks at a ready process that cost it something: a request, a command, a connection.
+pub const READY_RECHECK_ASKING: Duration = Duration::from_secs(10);
+/// Failed looks in a row after which readiness is withdrawn.
+pub const READY_FAILURES: u32 = 3;
+/// Bytes of an answer's head and of its body that a check reads.
+pub const CHECK_HTTP_BYTES: usize = 64 << 10;
+/// Bytes of a check's command's output that are kept, the last ones.
+pub const CHECK_OUTPUT_BYTES: usize = 4 << 10;
+/// Results of checks that are remembered of one process.
+pub const CHECK_RESULTS: usize = 20;
+/// Runs of a process, counted back from the last, from which a new daemon learns how often it was restarted.
+pub const RESTART_RUNS: usize = 64;
 
 // ---- pipeline ----
 

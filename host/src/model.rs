@@ -323,6 +323,35 @@ pub fn signal_number(name: &str) -> Option<i32> {
     SIGNALS.iter().find(|(name, _)| *name == full).map(|(_, n)| *n)
 }
 
+/// The size of a terminal, in characters. Never zero, because programs divide by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TerminalSize {
+    rows: u16,
+    cols: u16,
+}
+
+impl TerminalSize {
+    /// Returns the size, or nothing when a side is zero, as terminals without a window say.
+    pub fn new(rows: u16, cols: u16) -> Option<Self> {
+        (rows > 0 && cols > 0).then_some(Self { rows, cols })
+    }
+
+    pub fn rows(self) -> u16 {
+        self.rows
+    }
+
+    pub fn cols(self) -> u16 {
+        self.cols
+    }
+}
+
+/// That of a terminal nobody looks at.
+impl Default for TerminalSize {
+    fn default() -> Self {
+        Self { rows: bounds::TERMINAL_ROWS, cols: bounds::TERMINAL_COLS }
+    }
+}
+
 /// A place in one run's spool: for each stream, the first byte that has not become part of a stored line.
 ///
 /// Spool bytes are counted from the start of the run over all spool files, frame headers included. The two differ

@@ -1,7 +1,7 @@
 //! One match from requests to verbs, for surfaces that speak in requests.
 
 use super::Api;
-use super::types::{Caller, Request, Response};
+use super::types::{ApiError, Caller, ErrorKind, Request, Response};
 
 impl Api {
     /// Carries out a request.
@@ -19,9 +19,14 @@ impl Api {
                 self.wait(caller, request).await.map(|reply| Response::Wait(Box::new(reply)))
             }
             Request::Send(request) => self.send(caller, request).await.map(Response::Send),
+            // Who can serve it does so before it comes here.
+            Request::Attach { .. } => {
+                Err(ApiError::new(ErrorKind::Invalid, "attaching needs a connection of its own"))
+            }
             Request::Diagnose { name } => {
                 self.diagnose(caller, &name).await.map(|diagnosis| Response::Diagnose(Box::new(diagnosis)))
             }
+            Request::Health { names } => self.health(caller, &names).await.map(Response::Health),
             Request::Plugins {} => self.plugins(caller).await.map(Response::Plugins),
             Request::Doctor {} => self.doctor(caller).await.map(Response::Doctor),
             Request::Status {} => self.status(caller).await.map(Response::Status),

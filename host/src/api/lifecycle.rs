@@ -1,4 +1,4 @@
-//! Starting, stopping, restarting, and input.
+//! Starting, stopping, restarting.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,12 +7,10 @@ use tokio::task::JoinSet;
 
 use super::gate::Act;
 use super::types::{
-    ApiError, Caller, DownReply, ErrorKind, Failure, ProcessView, SendReply, SendRequest, StartReply,
-    StopReply, UpReply,
+    ApiError, Caller, DownReply, ErrorKind, Failure, ProcessView, StartReply, StopReply, UpReply,
 };
 use super::wait::DRAIN_WAIT;
 use super::{Api, view};
-use crate::bounds;
 use crate::config::{Condition, DependsOn};
 use crate::model::ProcessName;
 use crate::supervisor::{Handle, Snapshot, StartError, State};
@@ -94,42 +92,6 @@ impl Api {
             self.parts.shutdown.send_replace(true);
         }
         Ok(reply)
-    }
-
-    /// Writes to a process's standard input.
-    pub async fn send(&self, caller: &Caller, request: SendRequest) -> Result<SendReply, ApiError> {
-        let handle = self.handle(&request.name)?;
-        if request.text.len() > bounds::STDIN_PENDING_BYTES {
-            let (given, most) = (request.text.len(), bounds::STDIN_PENDING_BYTES);
-            let message = format!("the text has {given} bytes; at most {most} can be sent at once");
-            return Err(ApiError::new(ErrorKind::Invalid, message).hint("send it in several pieces"));
-        }
-        // What was typed may be a password: the audit log keeps how much, not what.
-        let detail =
-            format!("{} bytes{}", request.text.len(), if request.eof { " and end of input" } else { "" });
-        let act = Act { verb: "send", target: request.name.clone(), detail };
-        let cursor = self.parts.store.cursor(self.parts.store.newest()).to_string();
-        let sending = async move {
-            let name = &request.name;
-            let given = request.text.len();
-            match handle.send(request.text.clone().into_bytes(), request.eof).await {
-                Ok(accepted) if accepted == given => {
-                    let process = view::of(handle.snapshot()).await;
-                    Ok(SendReply { process, bytes: accepted, cursor })
-                }
-                Ok(accepted) => Err(ApiError::new(
-                    ErrorKind::Failed,
-                    format!("`{name}` does not read its input: {accepted} of {given} bytes were taken"),
-                )
-                .hint("send the rest once it has read what it was given")),
-                Err(error) => {
-                    let hint = format!("start it with start_process or `ostler start {name}`");
-                    let error = ApiError::new(ErrorKind::Failed, format!("`{name}` {error}"));
-                    Err(if handle.snapshot().state.is_alive() { error } else { error.hint(hint) })
-                }
-            }
-        };
-        self.gate.pass(caller, act, sending).await
     }
 
     async fn started(
@@ -272,10 +234,22 @@ async fn wait_for_condition(dependency: &DependsOn, other: &Handle) -> Result<()
         Condition::ExitedOk => wait.await.ok(),
         _ => match tokio::time::timeout(timeout, wait).await {
             Ok(seen) => seen.ok(),
-            Err(_) => return Err(format!("was not ready within {timeout:?}")),
+            Err(_) => return Err(never_ready(&other.snapshot(), timeout)),
         },
     };
     seen.and_then(|snapshot| decided(&snapshot)).unwrap_or_else(|| Err("is gone".to_owned()))
+}
+
+/// Tells what is known of why a dependency did not become ready.
+fn never_ready(snapshot: &Snapshot, timeout: std::time::Duration) -> String {
+    match &snapshot.reason {
+        // It says for how long by itself.
+        Some(reason) if snapshot.state == State::Unhealthy => format!("is {reason}"),
+        Some(reason) => {
+            format!("was not ready within {timeout:?}: it is {}: {reason}", snapshot.state.as_str())
+        }
+        None => format!("was not ready within {timeout:?}"),
+    }
 }
 
 fn describe_end(snapshot: &Snapshot) -> String {

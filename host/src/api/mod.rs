@@ -3,10 +3,14 @@
 //! A verb takes its [`Caller`] first. Reading verbs answer at once; those that change something go through the
 //! gate. Starting what runs and stopping what does not are successes; a failure carries what the caller needs next.
 
+mod attach;
 mod diagnose;
 mod dispatch;
 pub mod doctor;
 mod gate;
+mod health;
+mod input;
+pub mod keys;
 mod lifecycle;
 mod limits;
 mod logs;
@@ -20,8 +24,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub use attach::{AttachedInput, AttachedOutput, Attachment, Ended};
 pub use logs::{cursor_at, is_cursor};
 pub use types::*;
+
+pub use crate::supervisor::Piece;
 
 use crate::bounds;
 use crate::model::ProcessName;

@@ -7,6 +7,8 @@ use crate::model::{Exit, Level, Line, ProcessName, RunId, Stream, Time};
 use crate::plugins::PluginStatus;
 use crate::supervisor::State;
 
+pub use super::health::{CheckView, HealthView, Verdict};
+
 /// Who asks, and through what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -54,6 +56,9 @@ pub struct ProcessView {
     pub exit: Option<Exit>,
     /// TCP ports that the process or its descendants listen on.
     pub ports: Vec<u16>,
+    /// What it says of itself, by `STATUS=` of `sd_notify(3)`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
 }
 
 /// A request on the daemon's socket: one JSON object a line.
@@ -84,8 +89,16 @@ pub enum Request {
     Logs(LogsRequest),
     Wait(WaitRequest),
     Send(SendRequest),
+    /// The connection is given over to what the process prints and is told; see [`Api::attach`](super::Api::attach).
+    Attach {
+        name: String,
+    },
     Diagnose {
         name: String,
+    },
+    /// Makes the checks of the named processes now, or of all.
+    Health {
+        names: Vec<String>,
     },
     Plugins {},
     Status {},
@@ -107,7 +120,9 @@ pub enum Response {
     Logs(LogsReply),
     Wait(Box<WaitReply>),
     Send(SendReply),
+    Attach(AttachReply),
     Diagnose(Box<Diagnosis>),
+    Health(Vec<HealthView>),
     Plugins(Vec<PluginStatus>),
     Status(StatusReply),
     Doctor(Vec<Check>),
@@ -201,7 +216,13 @@ pub struct SendRequest {
     pub name: String,
     /// Written to standard input as it is.
     pub text: String,
-    /// Closes standard input afterwards.
+    /// Ends the text as the enter key does: with what the process takes for a line end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub enter: bool,
+    /// Keys to press then, by the names of [`Key::named`](super::keys::Key::named).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
+    /// Closes standard input afterwards; of a terminal, which cannot be closed, the key for that is pressed.
     pub eof: bool,
 }
 
@@ -211,6 +232,16 @@ pub struct SendReply {
     pub bytes: usize,
     /// Reads what the process answers.
     pub cursor: String,
+    /// Signals that were sent for keys, because the process has no terminal to make them: `SIGINT`.
+    #[serde(default)]
+    pub signals: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AttachReply {
+    pub process: ProcessView,
+    /// It has a terminal, to which every key is passed on as it is pressed.
+    pub terminal: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -160,11 +160,17 @@ async fn wait_ready(handle: &Handle, deadline: Instant, timeout: Duration) -> En
         Err(_) => {
             let advice = if handle.config().ready.check.is_none() {
                 "; it has no `ready` check, and neither its output nor a listening port said that it is. \
-                 Add `ready = { log = … }`, `{ tcp = … }` or `{ http = … }` to its configuration, or wait for a log line"
+                 Add `ready = { log = … }`, `{ tcp = … }`, `{ http = … }`, `{ exec = … }` or `{ notify = true }` to its \
+                 configuration, or wait for a log line"
             } else {
                 ""
             };
-            (WaitOutcome::TimedOut, format!("`{name}` was not ready within {timeout:?}{advice}"), None)
+            let snapshot = handle.snapshot();
+            let seen = match snapshot.state {
+                State::Unhealthy | State::Backoff => format!("; it {}", describe(&snapshot)),
+                _ => String::new(),
+            };
+            (WaitOutcome::TimedOut, format!("`{name}` was not ready within {timeout:?}{seen}{advice}"), None)
         }
     }
 }
@@ -189,7 +195,8 @@ pub(super) fn describe(snapshot: &Snapshot) -> String {
         State::Stopped if snapshot.run.is_none() => "has not been started".to_owned(),
         State::Stopped if exit.is_empty() => "is stopped".to_owned(),
         State::Stopped => format!("is stopped ({exit})"),
-        State::Exited => format!("has ended with {exit}"),
+        // The reason begins with the exit.
+        State::Exited => format!("has ended with {}", snapshot.reason.as_ref().unwrap_or(&exit)),
         State::Failed if snapshot.reason.is_none() => format!("has failed ({exit})"),
         State::Failed => format!("has failed{because}"),
         State::Backoff => format!("has died{because}"),
@@ -197,6 +204,6 @@ pub(super) fn describe(snapshot: &Snapshot) -> String {
         State::Running => "runs; nothing says yet whether it is ready".to_owned(),
         State::Ready => "runs and is ready".to_owned(),
         State::Unhealthy => format!("runs but is not healthy{because}"),
-        State::Stopping => "is being stopped".to_owned(),
+        State::Stopping => format!("is being stopped{because}"),
     }
 }

@@ -9,11 +9,13 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::exit::{CliError, Code};
+use super::stream::StreamReader;
 use super::wire::{FrameError, FrameReader, Hello, HelloReply, VERSION, frame};
 use crate::api::doctor::Check;
 use crate::api::{
-    ApiError, Diagnosis, DownReply, ErrorKind, LogsReply, LogsRequest, ProcessView, Request, Response,
-    SendReply, SendRequest, StartReply, StatusReply, StopReply, UpReply, WaitReply, WaitRequest,
+    ApiError, AttachReply, Diagnosis, DownReply, ErrorKind, HealthView, LogsReply, LogsRequest, ProcessView,
+    Request, Response, SendReply, SendRequest, StartReply, StatusReply, StopReply, UpReply, WaitReply,
+    WaitRequest,
 };
 use crate::plugins::PluginStatus;
 
@@ -63,6 +65,12 @@ pub struct Client {
     reader: FrameReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
     daemon: HelloReply,
+}
+
+/// A connection that was given over to a process.
+pub struct Attached {
+    pub output: StreamReader<OwnedReadHalf>,
+    pub input: OwnedWriteHalf,
 }
 
 /// Sends a request and takes its answer apart; the answer to another verb is a mistake of the daemon's.
@@ -146,8 +154,19 @@ impl Client {
         ask!(self, Request::Send(request), Send)
     }
 
+    /// Gives the connection over to a process: returns its two directions, with what was read already.
+    pub async fn attach(mut self, name: String) -> Result<(AttachReply, Attached), ClientError> {
+        let reply = ask!(self, Request::Attach { name }, Attach)?;
+        let (source, begun) = self.reader.into_rest();
+        Ok((reply, Attached { output: StreamReader::new(source, begun), input: self.writer }))
+    }
+
     pub async fn diagnose(&mut self, name: String) -> Result<Diagnosis, ClientError> {
         ask!(self, Request::Diagnose { name }, Diagnose).map(|reply| *reply)
+    }
+
+    pub async fn health(&mut self, names: Vec<String>) -> Result<Vec<HealthView>, ClientError> {
+        ask!(self, Request::Health { names }, Health)
     }
 
     pub async fn plugins(&mut self) -> Result<Vec<PluginStatus>, ClientError> {

@@ -9,20 +9,36 @@ use crate::model::Line;
 
 /// The exit codes, as `ostler --help` lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Code {
     /// It was done.
-    Done = 0,
+    Done,
     /// It was tried and failed, or it cannot happen any more.
-    Failed = 1,
+    Failed,
     /// The command line or the configuration makes no sense; clap ends with this number too.
-    Usage = 2,
+    Usage,
     /// There is no such process.
-    NotFound = 3,
+    NotFound,
     /// The daemon cannot be reached or started, or cannot serve just now.
-    Unreachable = 4,
+    Unreachable,
     /// A wait ran out of time; the number is that of `timeout(1)`.
-    TimedOut = 124,
+    TimedOut,
+    /// The exit code of a process that was run in the foreground; 128 and the signal when one killed it.
+    Child(u8),
+}
+
+impl Code {
+    /// Returns the number that `ostler` ends with.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::NotFound => 3,
+            Self::Unreachable => 4,
+            Self::TimedOut => 124,
+            Self::Child(code) => code,
+        }
+    }
 }
 
 /// How a command ended.
@@ -126,7 +142,7 @@ mod tests {
 
     #[test]
     fn each_kind_of_refusal_has_its_exit_code() {
-        let code = |kind| CliError::from(ApiError::new(kind, "no")).code() as u8;
+        let code = |kind| CliError::from(ApiError::new(kind, "no")).code().number();
         assert_eq!(code(ErrorKind::NotFound), 3);
         assert_eq!(code(ErrorKind::Invalid), 2);
         assert_eq!(code(ErrorKind::Denied), 1);

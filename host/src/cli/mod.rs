@@ -9,17 +9,22 @@
 //! A command is a file in `commands/`: its doc comment is its help, `Args` its options, `run` what it does. Nothing
 //! is decided here about processes: every verb is one of `api`'s, asked for over the socket.
 
+mod attached;
 mod client;
 mod context;
+mod detach;
 mod ending;
 mod exit;
 mod follow;
 mod foreground;
 mod launch;
+mod modes;
 mod printer;
 mod render;
 mod server;
 mod startup;
+mod stream;
+mod terminal;
 mod wire;
 
 mod commands;
@@ -64,7 +69,9 @@ Exit codes:
     2  the command line or ostler.toml makes no sense
     3  there is no such process
     4  the daemon cannot be reached or started, or cannot serve just now
-  124  a wait ran out of time";
+  124  a wait ran out of time
+`ostler attach` ends with the exit code of the process, or 128 and the number of the signal
+that killed it, when it ends first.";
 
 /// Runs the command line and returns its exit code. Under the name of the shim it is one: see
 /// [`crate::shim::program`].
@@ -77,12 +84,12 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and version come this way too. With whom the text cannot be shared there is nothing to say.
             let _ = error.print();
-            return ExitCode::from(error.exit_code().try_into().unwrap_or(exit::Code::Usage as u8));
+            return ExitCode::from(error.exit_code().try_into().unwrap_or(exit::Code::Usage.number()));
         }
     };
     let context = Context::new(cli.project, cli.no_color, cli.command.wants_json());
     let code = cli.command.run(&context).unwrap_or_else(|error| context.tell(&error));
-    ExitCode::from(code as u8)
+    ExitCode::from(code.number())
 }
 
 fn parse() -> Result<Cli, clap::Error> {

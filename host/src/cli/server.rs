@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  accept ─▶ same user? ─▶ a slot left? ─▶ hello ─┬─ cli ─▶ request ─▶ Api::dispatch ─▶ answer ─▶ request …
+//!                                                 │            └─ attach ─▶ Api::attach ─▶ attached::serve
 //!                                                 └─ mcp ─▶ mcp::serve
 //! ```
 //!
@@ -13,10 +14,13 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
+use super::attached;
+use super::stream::StreamReader;
 use super::wire::{FrameError, FrameReader, Hello, HelloReply, VERSION, frame};
 use crate::api::{Api, ApiError, Caller, ErrorKind, Request, Response, Surface};
 use crate::{bounds, mcp};
@@ -120,11 +124,18 @@ async fn converse(mut stream: UnixStream, api: Api, mut closing: watch::Receiver
             let client = format!("cli {}", word(&version));
             debug!(%client, "client connected");
             let caller = Arc::new(Caller { surface: Surface::Cli, client });
-            answer_requests(stream, closing, move |request| {
-                let (api, caller) = (api.clone(), Arc::clone(&caller));
+            let (serving, served_as) = (api.clone(), Arc::clone(&caller));
+            let given_over = answer_requests(stream, closing.clone(), move |request| {
+                let (api, caller) = (serving.clone(), Arc::clone(&served_as));
                 async move { api.dispatch(&caller, request).await }
-            })
-            .await;
+            });
+            if let Some(given_over) = given_over.await {
+                tokio::select! {
+                    () = attach(given_over, &api, &caller) => {}
+                    // The client finds no end in what it was sent, and says that the daemon has ended.
+                    _ = closing.wait_for(|closing| *closing) => {}
+                }
+            }
         }
         Hello::Mcp { version, toolsets } => {
             debug!(version = word(&version), "MCP client connected");
@@ -157,8 +168,35 @@ async fn read_hello(stream: &mut UnixStream) -> Result<Hello, String> {
     })
 }
 
-/// Answers requests in order until the client closes, or the daemon ends and none is in hand.
-async fn answer_requests<F, Fut>(stream: UnixStream, mut closing: watch::Receiver<bool>, dispatch: F)
+/// A connection on which somebody asked to attach: it is no conversation of requests any more.
+struct GivenOver {
+    reader: FrameReader<OwnedReadHalf>,
+    writer: OwnedWriteHalf,
+    /// The process.
+    name: String,
+}
+
+/// Attaches the connection to the process it asked for, or says why not.
+async fn attach(given_over: GivenOver, api: &Api, caller: &Caller) {
+    let GivenOver { reader, mut writer, name } = given_over;
+    let (response, attachment) = match api.attach(caller, &name).await {
+        Ok((reply, attachment)) => (Response::Attach(reply), Some(attachment)),
+        Err(error) => (Response::Error(error), None),
+    };
+    let Ok(answer) = frame(&response) else { return };
+    if let (Ok(()), Some(attachment)) = (writer.write_all(&answer).await, attachment) {
+        let (source, begun) = reader.into_rest();
+        attached::serve(attachment, StreamReader::new(source, begun), writer).await;
+    }
+}
+
+/// Answers requests in order until the client closes, or the daemon ends and none is in hand; or until the client wants
+/// to attach, and then returns the connection.
+async fn answer_requests<F, Fut>(
+    stream: UnixStream,
+    mut closing: watch::Receiver<bool>,
+    dispatch: F,
+) -> Option<GivenOver>
 where
     F: Fn(Request) -> Fut,
     Fut: Future<Output = Response>,
@@ -168,7 +206,7 @@ where
     let mut answer = frame(&hello_reply(None)).unwrap_or_default();
     loop {
         if writer.write_all(&answer).await.is_err() {
-            return;
+            return None;
         }
         let next = tokio::select! {
             biased;
@@ -177,18 +215,19 @@ where
                 if let Ok(line) = frame(&Response::Error(ending())) {
                     let _ = writer.try_write(&line);
                 }
-                return;
+                return None;
             }
             next = reader.next() => next,
         };
         let response = match next {
-            Ok(None) | Err(FrameError::Io(_)) => return,
+            Ok(None) | Err(FrameError::Io(_)) => return None,
             Err(error @ FrameError::TooLong(_)) => Response::Error(unreadable(error.to_string())),
             Ok(Some(line)) => match serde_json::from_slice::<Request>(&line) {
                 Err(error) => Response::Error(unreadable(error.to_string())),
+                Ok(Request::Attach { name }) => return Some(GivenOver { reader, writer, name }),
                 Ok(request) if is_wait(&request) => tokio::select! {
                     response = dispatch(request) => response,
-                    () = reader.closed() => return,
+                    () = reader.closed() => return None,
                     _ = closing.wait_for(|closing| *closing) => Response::Error(ending()),
                 },
                 Ok(request) => dispatch(request).await,
@@ -198,7 +237,7 @@ where
             Ok(answer) => answer,
             Err(error) => {
                 warn!(%error, "an answer could not be written");
-                return;
+                return None;
             }
         };
     }

@@ -44,7 +44,9 @@ fn help_of_ostler() {
       logs      Shows what processes have printed, and goes on with -f
       wait      Waits until a process is ready, has ended, or has printed something
       send      Writes to a process's standard input
+      attach    Connects the terminal to a process: shows what it prints, and passes on what is typed
       diagnose  Says why a process is as it is
+      health    Makes the health checks of processes now and says what they saw
       plugin    Shows the plugins that understand what processes print
       status    Shows where the project, its state, socket and log are, and whether the daemon runs
       doctor    Says what is in force on this machine, and how to get more
@@ -357,7 +359,11 @@ fn help_of_send() {
     Writes to a process's standard input
 
     Words are joined with spaces, and a line end follows. With `-` standard input is passed on as
-    it is, as it comes.
+    it is, as it comes. What a process does not read is waited for, for 5 seconds.
+
+    Keys are ctrl-a to ctrl-z, enter, tab, space, escape, backspace, delete, up, down, left,
+    right, home, end, page-up, page-down, f1 to f12. In a process without a terminal (`pty`)
+    ctrl-c, ctrl-z and ctrl-\ are sent as the signals that a terminal makes of them.
 
     Usage: ostler send [OPTIONS] <NAME> [TEXT]...
 
@@ -369,11 +375,44 @@ fn help_of_send() {
               The text, or - for standard input; put -- before text that begins with a dash
 
     Options:
+          --key <KEY>
+              Presses a key, after the text if there is any; may be given several times
+
           --no-newline
               Adds no line end
 
           --eof
               Closes the process's standard input afterwards
+
+      -C, --project <DIR>
+              The project's folder, instead of the current one
+
+          --no-color
+              No colours; `NO_COLOR` in the environment means the same
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
+}
+
+#[test]
+fn help_of_health() {
+    insta::assert_snapshot!(help(&["health"]), @r"
+    Makes the health checks of processes now and says what they saw
+
+    A process without a `health` check has its `ready` check made.
+
+    Ends with 1 when a check fails, or when a process that was named does not run.
+
+    Usage: ostler health [OPTIONS] [NAME]...
+
+    Arguments:
+      [NAME]...
+              The processes' names; all of them without one
+
+    Options:
+          --json
+              Prints an array of {process, verdict, check, saw, latency_ms, recent}
 
       -C, --project <DIR>
               The project's folder, instead of the current one

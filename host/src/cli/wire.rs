@@ -90,6 +90,11 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         std::future::pending().await
     }
 
+    /// Returns the source, and what was read from it and is not part of a line that was returned.
+    pub fn into_rest(self) -> (R, Vec<u8>) {
+        (self.source, self.buffer)
+    }
+
     /// Takes a line out of the buffer.
     fn buffered(&mut self) -> Result<Option<Vec<u8>>, FrameError> {
         loop {

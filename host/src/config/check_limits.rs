@@ -131,7 +131,11 @@ impl Checker<'_, '_> {
             })?,
         };
         if bytes < at_least {
-            let message = format!("`limits.{key}` must be at least {} KiB", at_least >> 10);
+            let least = match at_least >> 20 {
+                0 => format!("{} KiB", at_least >> 10),
+                mebibytes => format!("{mebibytes} MiB"),
+            };
+            let message = format!("`limits.{key}` must be at least {least}");
             let hint = "no program starts with less; a number without a unit is bytes";
             self.report(value.span(), message, Some(hint));
             return None;

@@ -38,11 +38,12 @@ pub(super) fn check(
         if checker.problems.len() > ConfigError::LISTED {
             return;
         }
-        let Some(name) = group_name(checker, &key, &written) else { continue };
+        let name = group_name(checker, &key, &written);
         let lists_none = table.processes.is_empty();
-        let members = members(checker, &name, table.processes, &written);
+        let members = members(checker, &key, table.processes, &written);
         let start_delay = table.start_delay.and_then(|text| checker.duration(&text)).unwrap_or_default();
         let stop = table.stop.and_then(|word| checker.word("stop strategy", &word, &StopStrategy::WORDS));
+        let Some(name) = name else { continue };
         if lists_none {
             empty_names.push(key);
         }
@@ -114,7 +115,7 @@ fn group_name(
 
 fn members(
     checker: &mut Checker<'_, '_>,
-    group: &str,
+    group: &Spanned<String>,
     names: Vec<Spanned<String>>,
     written: &HashSet<&str>,
 ) -> Vec<ProcessName> {
@@ -141,7 +142,7 @@ fn members(
 
 fn unknown_member(
     checker: &mut Checker<'_, '_>,
-    group: &str,
+    group: &Spanned<String>,
     name: &Spanned<String>,
     written: &HashSet<&str>,
 ) {
@@ -154,6 +155,7 @@ fn unknown_member(
             some => format!("there is {}", suggest::listed(some.iter().map(String::as_str))),
         }
     });
-    let message = format!("`{group}` has the member `{}`, which does not exist", shown(name.get_ref()));
+    let (group, member) = (shown(group.get_ref()), shown(name.get_ref()));
+    let message = format!("`{group}` has the member `{member}`, which does not exist");
     checker.report(name.span(), message, Some(&hint));
 }

@@ -21,9 +21,20 @@ pub struct Argument {
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
     Text,
-    Flag { default: bool },
-    Number { least: u64, most: u64, default: Option<u64> },
-    Choice { options: &'static [&'static str], default: Option<&'static str> },
+    /// A list of strings, of at most [`TEXTS`].
+    Texts,
+    Flag {
+        default: bool,
+    },
+    Number {
+        least: u64,
+        most: u64,
+        default: Option<u64>,
+    },
+    Choice {
+        options: &'static [&'static str],
+        default: Option<&'static str>,
+    },
 }
 
 impl Argument {
@@ -38,6 +49,7 @@ impl Argument {
     fn schema(&self) -> Value {
         let mut schema = match self.kind {
             Kind::Text => json!({"type": "string"}),
+            Kind::Texts => json!({"type": "array", "items": {"type": "string"}}),
             Kind::Flag { default: true } => json!({"type": "boolean", "default": true}),
             Kind::Flag { default: false } => json!({"type": "boolean"}),
             Kind::Number { least, most, default } => {
@@ -69,6 +81,7 @@ impl Argument {
     fn expectation(&self) -> String {
         match self.kind {
             Kind::Text => "a string".to_owned(),
+            Kind::Texts => format!("a list of at most {TEXTS} strings"),
             Kind::Flag { .. } => "true or false".to_owned(),
             // The greatest number stands for no bound at all.
             Kind::Number { least, most: u64::MAX, .. } => format!("a number from {least}"),
@@ -83,6 +96,10 @@ impl Argument {
         match self.kind {
             Kind::Text | Kind::Choice { .. } if !value.is_string() => refused(describe(value)),
             Kind::Text => Ok(value.clone()),
+            Kind::Texts => match value.as_array() {
+                Some(list) if list.len() <= TEXTS && list.iter().all(Value::is_string) => Ok(value.clone()),
+                _ => refused(describe(value)),
+            },
             Kind::Flag { .. } if !value.is_boolean() => refused(describe(value)),
             Kind::Flag { .. } => Ok(value.clone()),
             Kind::Number { least, most, .. } => match whole(value) {
@@ -116,6 +133,9 @@ pub fn schema(arguments: &[Argument]) -> Map<String, Value> {
     schema.insert("additionalProperties".to_owned(), false.into());
     schema
 }
+
+/// Most strings in a list.
+const TEXTS: usize = 256;
 
 /// Most problems told of one call.
 const PROBLEMS: usize = 5;
@@ -174,6 +194,12 @@ impl Arguments {
     /// Returns the text of an argument the table calls required.
     pub fn required(&self, name: &str) -> &str {
         self.text(name).unwrap_or_default()
+    }
+
+    /// Returns a list of texts; an empty one when it was left out.
+    pub fn texts(&self, name: &str) -> Vec<String> {
+        let list = self.get(name).and_then(Value::as_array);
+        list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
     }
 
     /// Returns a flag, or nothing when it was left out.
@@ -277,6 +303,17 @@ mod tests {
         assert_eq!(arguments.number("limit"), Some(7));
         assert_eq!(arguments.text("level"), None);
         assert_eq!(arguments.flag("wait"), Some(true));
+    }
+
+    #[test]
+    fn lists_hold_strings_only() {
+        const TABLE: &[Argument] = &[Argument::optional("names", Kind::Texts, "")];
+        let check = |sent: Value| Arguments::check("add", TABLE, sent.as_object().cloned());
+        assert_eq!(check(json!({"names": ["a", "b"]})).unwrap().texts("names"), ["a", "b"]);
+        assert!(check(json!({})).unwrap().texts("names").is_empty());
+        for bad in [json!("a"), json!(["a", 1]), json!(vec!["a"; 257])] {
+            assert!(check(json!({"names": bad})).unwrap_err().contains("a list of at most 256 strings"));
+        }
     }
 
     #[test]

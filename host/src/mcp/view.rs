@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::text::clean_within;
 use crate::api::ProcessView;
 
 /// Returns a process with only what is known and worth a word of it.
@@ -21,9 +22,12 @@ pub fn process(view: &ProcessView) -> Value {
     add("restarts", (view.restarts > 0).then(|| view.restarts.into()));
     add("exit", view.exit.map(|exit| exit.to_string().into()));
     add("ports", (!view.ports.is_empty()).then(|| json!(view.ports.iter().take(PORTS).collect::<Vec<_>>())));
+    add("status", view.status.as_deref().map(|status| clean_within(status, STATUS_TOKENS).into()));
     Value::Object(object)
 }
 
+/// Tokens of what a process says of itself.
+const STATUS_TOKENS: usize = 60;
 /// Most ports shown of one process.
 const PORTS: usize = 20;
 

@@ -1,4 +1,4 @@
-//! Starting the child: pipes, fork, a clean slate, `execve`, and a precise answer when that fails.
+//! Starting the child: pipes or a terminal, fork, a clean slate, `execve`, and a precise answer when that fails.
 //!
 //! Owns everything up to the child's first instruction and nothing after. Written out rather than left to
 //! `std::process::Command`, because it must tell a missing directory from a missing program from a missing
@@ -17,19 +17,23 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::cgroup::Cgroup;
 use super::control::{SpawnFailure, SpawnFault};
+use super::pty::{self, Terminal};
 use super::spec::{LaunchSpec, Rlimit};
 use super::tree::Process;
+use crate::model::TerminalSize;
 
 /// Where programs are looked up when the environment has no `PATH`, as in `execvp(3)`.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
-/// A child that runs, and our ends of its pipes, which never block.
+/// A child that runs, and our ends of its streams, which never block.
 #[derive(Debug)]
 pub(super) struct Child {
     pub(super) process: Process,
     pub(super) stdin: OwnedFd,
     pub(super) stdout: OwnedFd,
-    pub(super) stderr: OwnedFd,
+    /// Of a child with a terminal there is no telling which of its streams it prints on.
+    pub(super) stderr: Option<OwnedFd>,
+    pub(super) terminal: Option<Terminal>,
 }
 
 /// Starts the child in a session of its own and in its cgroup, with its limits set, every signal at its default and
@@ -38,9 +42,9 @@ pub(super) struct Child {
 /// Must be called while the process has one thread only, because the forked half uses what it inherited.
 pub(super) fn spawn(spec: &LaunchSpec) -> Result<Child, SpawnFailure> {
     let image = Image::new(spec).map_err(|()| failure(SpawnFault::BadSpec, libc::EINVAL))?;
-    let pipes = Pipes::open().map_err(|error| system(&error))?;
+    let pipes = Pipes::open(spec.terminal)?;
     let pid = fork(&image, &pipes, spec.cgroup.as_deref())?;
-    let ours = pipes.keep_ours().map_err(|error| system(&error))?;
+    let ours = pipes.keep_ours();
     let mut report = Vec::new();
     // Ends at once: the other end is closed by `execve`, by the child's death, or after it wrote.
     File::from(ours.failure).read_to_end(&mut report).map_err(|error| system(&error))?;
@@ -49,7 +53,8 @@ pub(super) fn spawn(spec: &LaunchSpec) -> Result<Child, SpawnFailure> {
         return Err(failure);
     }
     let process = Process::with_pid(pid).unwrap_or(Process { pid, start_ticks: 0 });
-    Ok(Child { process, stdin: ours.stdin, stdout: ours.stdout, stderr: ours.stderr })
+    let OurEnds { stdin, stdout, stderr, terminal, .. } = ours;
+    Ok(Child { process, stdin, stdout, stderr, terminal })
 }
 
 /// Forks the child, into its cgroup when it has one.
@@ -103,8 +108,11 @@ struct Image {
     rlimits: Vec<Rlimit>,
     argv: Vec<*const libc::c_char>,
     envp: Vec<*const libc::c_char>,
-    /// Owns what `argv` and `envp` point to.
+    /// Where the child writes its own pid, for a watchdog that is its own and nobody else's.
+    watchdog_pid: Option<*mut u8>,
+    /// Own what `argv`, `envp` and `watchdog_pid` point to.
     _texts: Vec<CString>,
+    _watchdog: Vec<u8>,
 }
 
 impl Image {
@@ -115,21 +123,64 @@ impl Image {
             text(&OsString::from_vec([name.as_bytes(), b"=", value.as_bytes()].concat()))
         });
         let args = args.collect::<Result<Vec<_>, ()>>()?;
-        let env = env.collect::<Result<Vec<_>, ()>>()?;
+        let mut env = env.collect::<Result<Vec<_>, ()>>()?;
+        for variable in notify_variables(spec) {
+            env.push(CString::new(variable).map_err(drop)?);
+        }
         let pointers = |texts: &[CString]| -> Vec<_> {
             texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
         };
+        let mut watchdog = [WATCHDOG_PID, &[0; PID_BYTES]].concat();
+        let has_watchdog = spec.notify.as_ref().is_some_and(|notify| notify.watchdog.is_some());
+        let mut envp = pointers(&env);
+        // Moving a `Vec` leaves its bytes where they are, as it does with a `CString`.
+        let watchdog_pid = has_watchdog.then(|| {
+            envp.insert(0, watchdog.as_ptr().cast());
+            watchdog[WATCHDOG_PID.len()..].as_mut_ptr()
+        });
         Ok(Self {
             programs: candidates(spec).iter().map(|path| text(path)).collect::<Result<_, _>>()?,
             cwd: text(spec.cwd.as_os_str())?,
             umask: spec.umask,
             rlimits: spec.rlimits.clone(),
             argv: pointers(&args),
-            envp: pointers(&env),
-            // Moving a `CString` leaves its bytes where they are.
+            envp,
+            watchdog_pid,
             _texts: args.into_iter().chain(env).collect(),
+            _watchdog: watchdog,
         })
     }
+}
+
+/// What stands before the pid in the variable that names the watchdog's process.
+const WATCHDOG_PID: &[u8] = b"WATCHDOG_PID=";
+/// Room for the digits of any pid and the NUL behind them.
+const PID_BYTES: usize = 12;
+
+/// Returns the variables that tell the child where and how often to say how it is (`sd_notify(3)`,
+/// `sd_watchdog_enabled(3)`); `WATCHDOG_PID` is the forked half's to write.
+fn notify_variables(spec: &LaunchSpec) -> Vec<Vec<u8>> {
+    let Some(notify) = &spec.notify else { return Vec::new() };
+    let socket = [b"NOTIFY_SOCKET=", notify.path.as_os_str().as_bytes()].concat();
+    let watchdog = notify.watchdog.map(|every| format!("WATCHDOG_USEC={}", every.as_micros()).into_bytes());
+    std::iter::once(socket).chain(watchdog).collect()
+}
+
+/// Writes a positive number in decimal digits.
+///
+/// # Safety
+/// `at` points to `PID_BYTES` bytes that may be written. Calls nothing, so that the forked half may.
+unsafe fn write_digits(at: *mut u8, number: u32) {
+    let mut digits = [0u8; PID_BYTES];
+    let (mut rest, mut first) = (number, PID_BYTES - 1);
+    while rest > 0 && first > 0 {
+        first -= 1;
+        // Always below ten.
+        digits[first] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    // SAFETY: the caller vouches for the place; the last byte of `digits` is the NUL.
+    unsafe { ptr::copy_nonoverlapping(digits.as_ptr().add(first), at, PID_BYTES - first) };
 }
 
 /// Returns the paths that the program's name can mean, as `execvp(3)` would try them.
@@ -146,39 +197,67 @@ fn candidates(spec: &LaunchSpec) -> Vec<OsString> {
         .collect()
 }
 
-/// Both ends of the child's pipes, and of the one on which it tells why it could not start.
+/// Both ends of the child's streams, and of the pipe on which it tells why it could not start.
 struct Pipes {
-    stdin: (OwnedFd, OwnedFd),
-    stdout: (OwnedFd, OwnedFd),
-    stderr: (OwnedFd, OwnedFd),
-    failure: (OwnedFd, OwnedFd),
+    /// Its ends, by the number it has them under.
+    theirs: [OwnedFd; 3],
+    ours: OurEnds,
+    failure: OwnedFd,
 }
 
 struct OurEnds {
     stdin: OwnedFd,
     stdout: OwnedFd,
-    stderr: OwnedFd,
+    stderr: Option<OwnedFd>,
+    terminal: Option<Terminal>,
     failure: OwnedFd,
 }
 
 impl Pipes {
-    fn open() -> io::Result<Self> {
-        let pipe = || pipe_with(PipeFlags::CLOEXEC);
-        Ok(Self { stdin: pipe()?, stdout: pipe()?, stderr: pipe()?, failure: pipe()? })
+    fn open(terminal: Option<TerminalSize>) -> Result<Self, SpawnFailure> {
+        match terminal {
+            Some(size) => Self::with_terminal(size).map_err(|error| SpawnFailure {
+                what: SpawnFault::NoTerminal,
+                errno: error.raw_os_error().unwrap_or(libc::EIO),
+            }),
+            None => Self::without_terminal().map_err(|error| system(&error)),
+        }
     }
 
-    /// Closes the child's ends, and makes ours non-blocking (the two ends of a pipe have flags of their own).
-    fn keep_ours(self) -> io::Result<OurEnds> {
+    fn without_terminal() -> io::Result<Self> {
+        let pipe = || pipe_with(PipeFlags::CLOEXEC);
+        let (stdin, stdout, stderr, failure) = (pipe()?, pipe()?, pipe()?, pipe()?);
         let ours = OurEnds {
-            stdin: self.stdin.1,
-            stdout: self.stdout.0,
-            stderr: self.stderr.0,
-            failure: self.failure.0,
+            stdin: stdin.1,
+            stdout: stdout.0,
+            stderr: Some(stderr.0),
+            terminal: None,
+            failure: failure.0,
         };
-        for end in [&ours.stdin, &ours.stdout, &ours.stderr] {
+        // The two ends of a pipe have flags of their own.
+        for end in [&ours.stdin, &ours.stdout].into_iter().chain(&ours.stderr) {
             rustix::fs::fcntl_setfl(end, OFlags::NONBLOCK)?;
         }
-        Ok(ours)
+        Ok(Self { theirs: [stdin.0, stdout.1, stderr.1], ours, failure: failure.1 })
+    }
+
+    fn with_terminal(size: TerminalSize) -> io::Result<Self> {
+        let pair = pty::open(size)?;
+        let failure = pipe_with(PipeFlags::CLOEXEC)?;
+        let theirs = [pair.theirs.try_clone()?, pair.theirs.try_clone()?, pair.theirs.try_clone()?];
+        let ours = OurEnds {
+            stdin: pair.ours.try_clone()?,
+            stdout: pair.ours.try_clone()?,
+            stderr: None,
+            terminal: Some(Terminal::new(pair.ours, pair.theirs, size)),
+            failure: failure.0,
+        };
+        Ok(Self { theirs, ours, failure: failure.1 })
+    }
+
+    /// Closes the child's ends.
+    fn keep_ours(self) -> OurEnds {
+        self.ours
     }
 }
 
@@ -192,7 +271,7 @@ const FAILED_RLIMIT: u8 = 4;
 /// Turns the forked half into the child; reports and ends when that fails. Calls nothing but what `signal-safety(7)`
 /// allows.
 fn become_child(image: &Image, pipes: &Pipes, door: Option<&File>) -> ! {
-    let report_to = pipes.failure.1.as_raw_fd();
+    let report_to = pipes.failure.as_raw_fd();
     // SAFETY: called right after a fork in the child only. Plain system calls on numbers, and on C strings that `image`
     // owns and this half has a copy of.
     unsafe {
@@ -203,8 +282,10 @@ fn become_child(image: &Image, pipes: &Pipes, door: Option<&File>) -> ! {
             fail(report_to, FAILED_CGROUP);
         }
         libc::setsid();
-        let ends = [(&pipes.stdin.0, 0), (&pipes.stdout.1, 1), (&pipes.stderr.1, 2)];
-        for (end, number) in ends {
+        if pipes.ours.terminal.is_some() && pty::take_control(pipes.theirs[0].as_raw_fd()) == -1 {
+            fail(report_to, FAILED_SETUP);
+        }
+        for (end, number) in pipes.theirs.iter().zip(0..) {
             if libc::dup2(end.as_raw_fd(), number) == -1 {
                 fail(report_to, FAILED_SETUP);
             }
@@ -212,6 +293,9 @@ fn become_child(image: &Image, pipes: &Pipes, door: Option<&File>) -> ! {
         reset_signals();
         if let Some(umask) = image.umask {
             libc::umask(umask);
+        }
+        if let Some(place) = image.watchdog_pid {
+            write_digits(place, libc::getpid().unsigned_abs());
         }
         if libc::chdir(image.cwd.as_ptr()) == -1 {
             fail(report_to, FAILED_CHDIR);
@@ -312,6 +396,17 @@ fn system(error: &io::Error) -> SpawnFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn digits_are_written_as_text() {
+        for number in [1, 4711, 4_194_304, u32::MAX] {
+            let mut place = [b'x'; PID_BYTES];
+            // SAFETY: the place is as long as it has to be.
+            unsafe { write_digits(place.as_mut_ptr(), number) };
+            let text = std::ffi::CStr::from_bytes_until_nul(&place).unwrap();
+            assert_eq!(text.to_str().unwrap(), number.to_string());
+        }
+    }
 
     #[test]
     fn names_are_looked_up_in_the_childs_own_path() {

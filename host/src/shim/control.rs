@@ -4,13 +4,15 @@
 //! Daemons are upgraded while shims live on, so the format only grows: a receiver skips tags it does not know and
 //! ignores fields behind those it knows. Existing tags and fields never change.
 
-use super::cgroup::LimitHits;
-use super::wire::Fields;
-use crate::bounds;
-use crate::model::{Exit, Time};
+use std::time::Duration;
 
-/// Longest frame behind its length field, in bytes; input for the child is the longest there is.
-pub const FRAME_BYTES: usize = bounds::STDIN_PENDING_BYTES + 64;
+use super::cgroup::LimitHits;
+use super::wire::{Fields, put_bytes};
+use crate::bounds;
+use crate::model::{Exit, Stream, TerminalSize, Time};
+
+/// Longest frame behind its length field, in bytes; the child's input and output are the longest there are.
+pub const FRAME_BYTES: usize = longer(bounds::STDIN_PENDING_BYTES, bounds::SPOOL_FRAME_BYTES) + 64;
 
 const LENGTH_BYTES: usize = 4;
 /// Stands for a limit that is not there.
@@ -34,20 +36,26 @@ pub enum Request {
     Signal { signal: i32, scope: Scope },
     /// Bytes for the child's standard input. Answered by [`Report::StdinTaken`].
     Stdin { bytes: Vec<u8> },
-    /// Closes the child's standard input once what was taken is written.
+    /// Closes the child's standard input once what was taken is written; on a terminal, which cannot be closed, the
+    /// key that means the end of input is pressed.
     CloseStdin,
     /// Asks for one [`Report::Doorbell`] as soon as the spool reaches beyond `seen`; at once if it does already.
     Arm { seen: u64 },
     /// Answered by [`Report::Pong`].
     Ping,
+    /// Gives the child's terminal another size; the same size again makes its program draw anew. Without a terminal
+    /// nothing happens.
+    Resize { size: TerminalSize },
+    /// Whether this connection gets the child's output too, as it is read. Answered by [`Report::Tailing`].
+    Tail { on: bool },
     /// A request of a later version; shims skip it.
     Unknown { tag: u8 },
 }
 
 /// What a shim tells a daemon.
 ///
-/// Every connection begins with the story so far: `Started`, then `Exited` and `Gone` if they have happened; or
-/// `SpawnFailed` alone. `Done` or `SpawnFailed` is the last report before the shim ends.
+/// Every connection begins with the story so far: `Terminal` if the child has one, `Started`, then `Exited` and `Gone`
+/// if they have happened; or `SpawnFailed` alone. `Done` or `SpawnFailed` is the last report before the shim ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
     /// The child runs. Pid and start time (field 22 of `/proc/PID/stat`, in clock ticks since boot) are its identity.
@@ -91,10 +99,51 @@ pub enum Report {
         errno: i32,
     },
     Pong,
+    /// The child's standard streams are a terminal.
+    Terminal {
+        size: TerminalSize,
+    },
+    /// Whether output is reported from here on; `end` is the place in the spool behind all that is not.
+    Tailing {
+        on: bool,
+        end: u64,
+    },
+    /// The child has printed something. Not one byte is reported twice.
+    Output {
+        stream: Stream,
+        bytes: Vec<u8>,
+    },
+    /// Output was left out here, because the daemon did not read fast enough. The spool has it.
+    OutputGap {
+        bytes: u64,
+    },
+    /// After a [`Report::StdinTaken`] that did not take all: there is room for more, or the input is closed.
+    StdinRoom,
+    /// What the tree has said of itself so far, each time there is something new, and for each new connection.
+    Notified(Notified),
     /// A report of a later version; daemons skip it.
     Unknown {
         tag: u8,
     },
+}
+
+/// What a run's tree has said of itself through its notify socket (`sd_notify(3)`), all together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Notified {
+    /// `READY=1` was said.
+    pub ready: bool,
+    /// `RELOADING=1` was said, and not yet `READY=1` after it.
+    pub reloading: bool,
+    /// `STOPPING=1` was said.
+    pub stopping: bool,
+    /// `WATCHDOG=trigger` was said: it asks to be treated as one that does not answer.
+    pub triggered: bool,
+    /// How long ago `WATCHDOG=1` was said last, to the millisecond.
+    pub watchdog_age: Option<Duration>,
+    /// How much longer it asked for by `EXTEND_TIMEOUT_USEC`, from now on, to the millisecond.
+    pub extended: Duration,
+    /// `STATUS=`, without control characters, at most [`bounds::NOTIFY_STATUS_BYTES`] long.
+    pub status: String,
 }
 
 /// Why nothing was started.
@@ -128,10 +177,12 @@ pub enum SpawnFault {
     Limit = 16,
     /// The cgroup cannot be entered.
     Cgroup = 17,
+    /// There is no pseudo-terminal to be had.
+    NoTerminal = 32,
 }
 
 impl SpawnFault {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::ProgramNotFound,
         Self::NotExecutable,
         Self::UnknownFormat,
@@ -142,6 +193,7 @@ impl SpawnFault {
         Self::System,
         Self::Limit,
         Self::Cgroup,
+        Self::NoTerminal,
     ];
 
     /// Returns the fault with this number; numbers of later versions are `System`.
@@ -175,6 +227,9 @@ impl SpawnFailure {
             SpawnFault::BadCwd => format!("working directory `{cwd}` cannot be entered: {error}"),
             SpawnFault::BadSpec => format!("the shim could not read its launch spec: {error}"),
             SpawnFault::NoSocket => format!("the shim could not make its control socket: {error}"),
+            SpawnFault::NoTerminal => format!(
+                "`{program}` could not be given a terminal: {error}; `pty = false` starts it without one"
+            ),
             SpawnFault::System => format!("`{program}` could not be started: {error}"),
             SpawnFault::Limit => format!(
                 "one of its `limits` keeps `{program}` from being started: {error}; raise it, or take it out"
@@ -203,6 +258,8 @@ mod tag {
     pub const CLOSE_STDIN: u8 = 3;
     pub const ARM: u8 = 4;
     pub const PING: u8 = 5;
+    pub const RESIZE: u8 = 16;
+    pub const TAIL: u8 = 17;
 
     pub const STARTED: u8 = 65;
     pub const SPAWN_FAILED: u8 = 66;
@@ -214,6 +271,12 @@ mod tag {
     pub const SIGNALLED: u8 = 72;
     pub const PONG: u8 = 73;
     pub const LIMIT_HITS: u8 = 80;
+    pub const TERMINAL: u8 = 100;
+    pub const TAILING: u8 = 101;
+    pub const OUTPUT: u8 = 102;
+    pub const OUTPUT_GAP: u8 = 103;
+    pub const STDIN_ROOM: u8 = 104;
+    pub const NOTIFIED: u8 = 90;
 }
 
 impl Request {
@@ -227,6 +290,8 @@ impl Request {
             Self::CloseStdin => frame(out, tag::CLOSE_STDIN, &[]),
             Self::Arm { seen } => frame(out, tag::ARM, &[&seen.to_le_bytes()]),
             Self::Ping => frame(out, tag::PING, &[]),
+            Self::Resize { size } => put_size(out, tag::RESIZE, *size),
+            Self::Tail { on } => frame(out, tag::TAIL, &[&[u8::from(*on)]]),
             Self::Unknown { tag } => frame(out, *tag, &[]),
         }
     }
@@ -240,6 +305,8 @@ impl Request {
                 tag::CLOSE_STDIN => Self::CloseStdin,
                 tag::ARM => Self::Arm { seen: fields.u64()? },
                 tag::PING => Self::Ping,
+                tag::RESIZE => Self::Resize { size: size(fields)? },
+                tag::TAIL => Self::Tail { on: fields.u8()? != 0 },
                 tag => Self::Unknown { tag },
             })
         })
@@ -290,6 +357,14 @@ impl Report {
                 frame(out, tag::SIGNALLED, &[&reached.to_le_bytes(), &errno.to_le_bytes()]);
             }
             Self::Pong => frame(out, tag::PONG, &[]),
+            Self::Terminal { size } => put_size(out, tag::TERMINAL, *size),
+            Self::Tailing { on, end } => {
+                frame(out, tag::TAILING, &[&[u8::from(*on)], &end.to_le_bytes()]);
+            }
+            Self::Output { stream, bytes } => put_output(out, *stream, bytes),
+            Self::OutputGap { bytes } => frame(out, tag::OUTPUT_GAP, &[&bytes.to_le_bytes()]),
+            Self::StdinRoom => frame(out, tag::STDIN_ROOM, &[]),
+            Self::Notified(notified) => frame(out, tag::NOTIFIED, &[&notified.encode()]),
             Self::Unknown { tag } => frame(out, *tag, &[]),
         }
     }
@@ -327,8 +402,72 @@ impl Report {
                 },
                 tag::SIGNALLED => Self::Signalled { reached: fields.u32()?, errno: fields.i32()? },
                 tag::PONG => Self::Pong,
+                tag::TERMINAL => Self::Terminal { size: size(fields)? },
+                tag::TAILING => Self::Tailing { on: fields.u8()? != 0, end: fields.u64()? },
+                tag::OUTPUT => Self::Output {
+                    stream: Stream::from_u8(fields.u8()?)?,
+                    // Behind its length, so that later versions may say more of it.
+                    bytes: fields.bytes()?.to_vec(),
+                },
+                tag::OUTPUT_GAP => Self::OutputGap { bytes: fields.u64()? },
+                tag::STDIN_ROOM => Self::StdinRoom,
+                tag::NOTIFIED => Self::Notified(Notified::decode(fields)?),
                 tag => Self::Unknown { tag },
             })
+        })
+    }
+}
+
+/// Appends what [`Report::Output`] encodes to, without a copy of the bytes in between.
+pub(super) fn put_output(out: &mut Vec<u8>, stream: Stream, bytes: &[u8]) {
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    frame(out, tag::OUTPUT, &[&[stream as u8], &length.to_le_bytes(), bytes]);
+}
+
+const fn longer(one: usize, other: usize) -> usize {
+    if one > other { one } else { other }
+}
+
+fn put_size(out: &mut Vec<u8>, tag: u8, size: TerminalSize) {
+    frame(out, tag, &[&size.rows().to_le_bytes(), &size.cols().to_le_bytes()]);
+}
+
+/// Reads what [`put_size`] wrote; a side of zero is as wrong as a missing one.
+fn size(fields: &mut Fields<'_>) -> Option<TerminalSize> {
+    TerminalSize::new(fields.u16()?, fields.u16()?)
+}
+
+impl Notified {
+    /// Stands for an age that there is none of.
+    const NEVER: u64 = u64::MAX;
+
+    fn encode(&self) -> Vec<u8> {
+        let flags = [self.ready, self.reloading, self.stopping, self.triggered];
+        let flags =
+            flags.iter().enumerate().fold(0u8, |bits, (place, flag)| bits | (u8::from(*flag) << place));
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(Self::NEVER - 1);
+        let mut out = vec![flags];
+        out.extend_from_slice(&self.watchdog_age.map_or(Self::NEVER, milliseconds).to_le_bytes());
+        out.extend_from_slice(&milliseconds(self.extended).to_le_bytes());
+        put_bytes(&mut out, self.status.as_bytes());
+        out
+    }
+
+    fn decode(fields: &mut Fields<'_>) -> Option<Self> {
+        let flags = fields.u8()?;
+        let is_set = |place: u8| flags & (1 << place) != 0;
+        let age = Some(fields.u64()?).filter(|age| *age != Self::NEVER);
+        let extended = Duration::from_millis(fields.u64()?).min(bounds::NOTIFY_EXTEND);
+        let status = String::from_utf8_lossy(fields.bytes()?);
+        Some(Self {
+            ready: is_set(0),
+            reloading: is_set(1),
+            stopping: is_set(2),
+            triggered: is_set(3),
+            watchdog_age: age.map(Duration::from_millis),
+            extended,
+            // A status is shown to people; what came through a socket is cleaned at both ends.
+            status: status.chars().filter(|c| !c.is_control()).take(bounds::NOTIFY_STATUS_BYTES).collect(),
         })
     }
 }

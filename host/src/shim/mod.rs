@@ -1,6 +1,6 @@
 //! The shim: the small program that is the parent of one child, and the formats it shares with the daemon.
 //!
-//! Owns one run's child, pipes, spool and exit status. Never knows about configuration, plugins, lines or other runs,
+//! Owns one run's child, pipes or terminal, spool and exit status. Never knows about configuration, plugins, lines or other runs,
 //! and uses nothing but std, libc and rustix, because there is one for every running child.
 //!
 //! # Theory of operation
@@ -53,7 +53,9 @@ mod child;
 mod connection;
 mod input;
 mod leftovers;
+mod notify;
 mod output;
+mod pty;
 mod startup;
 
 pub mod launch;
@@ -62,11 +64,11 @@ pub mod run;
 pub mod tree;
 
 pub use cgroup::{Cgroup, LimitHits};
-pub use control::{FrameError, Report, Request, Scope, SpawnFailure, SpawnFault};
+pub use control::{FrameError, Notified, Report, Request, Scope, SpawnFailure, SpawnFault};
 pub use exit_file::{DoneRecord, ExitRecord, read_done, read_exit};
 pub use launch::{LaunchError, Launched, launch};
 pub use run::run;
-pub use spec::{LaunchSpec, Rlimit, SpecError, SpoolLimits};
+pub use spec::{LaunchSpec, NotifySpec, Rlimit, SpecError, SpoolLimits};
 pub use spool::SpoolWriter;
 pub use spool_format::Count;
 pub use spool_reader::{Chunk, ChunkKind, SpoolReader};

@@ -1,6 +1,6 @@
-//! One of the child's output pipes, on its way into the spool.
+//! One of the child's output pipes, or its terminal, on its way into the spool.
 //!
-//! Owns the pipe's reading end, and when to read from it and how wide it is. Never waits, and never holds output back
+//! Owns the reading end, and when to read from it and how wide it is. Never waits, and never holds output back
 //! for longer than [`REST`].
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -23,10 +23,22 @@ const FLOOD_PIPE_BYTES: usize = 1 << 20;
 /// by line is then waited for, and woken up for, many lines at once instead of each.
 const REST: Duration = Duration::from_millis(1);
 
+/// A read this long from a terminal means that there is more: the kernel's buffer of one has a page.
+const FLOOD_TERMINAL_BYTES: usize = 4 << 10;
+
+/// What is read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Pipe,
+    /// It hands out little at a time, and ends with the error EIO.
+    Terminal,
+}
+
 /// The reading end of a pipe; closed when everyone who held its other end is gone.
 #[derive(Debug)]
 pub(super) struct Output {
     stream: Stream,
+    source: Source,
     pipe: Option<OwnedFd>,
     widened: bool,
     last_read: Instant,
@@ -34,19 +46,21 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub(super) fn new(stream: Stream, pipe: OwnedFd) -> Self {
-        Self { stream, pipe: Some(pipe), widened: false, last_read: Instant::now(), rests_until: None }
+    /// Returns one that is closed from the beginning when there is no `pipe`.
+    pub(super) fn new(stream: Stream, source: Source, pipe: Option<OwnedFd>) -> Self {
+        Self { stream, source, pipe, widened: false, last_read: Instant::now(), rests_until: None }
     }
 
-    /// Moves what is there to the spool, up to a turn's share.
-    pub(super) fn take(&mut self, spool: &mut SpoolWriter) {
+    /// Moves what is there to the spool, up to a turn's share, and shows it to `on_output`.
+    pub(super) fn take(&mut self, spool: &mut SpoolWriter, mut on_output: impl FnMut(Stream, &[u8])) {
         for _ in 0..FRAMES_PER_TURN {
             let Some(pipe) = &self.pipe else { return };
-            match rustix::io::read(pipe, spool.space()) {
+            match self.source.read(pipe, spool.space()) {
                 Ok(0) => self.pipe = None,
                 Ok(count) => {
                     spool.append(self.stream, count);
-                    if count >= FLOOD_READ_BYTES && !self.widened {
+                    on_output(self.stream, &spool.space()[..count]);
+                    if self.source == Source::Pipe && count >= FLOOD_READ_BYTES && !self.widened {
                         self.widened = true;
                         // Where the budget is used up the usual size has to do.
                         let _ = rustix::pipe::fcntl_setpipe_size(pipe, FLOOD_PIPE_BYTES);
@@ -86,6 +100,30 @@ impl Output {
         let now = Instant::now();
         let is_busy = now.saturating_duration_since(self.last_read) < REST;
         self.last_read = now;
-        self.rests_until = (is_busy && count < FLOOD_READ_BYTES).then(|| now + REST);
+        self.rests_until = (is_busy && count < self.source.flood_bytes()).then(|| now + REST);
+    }
+}
+
+impl Source {
+    /// Reads once from a pipe, and from a terminal until it is empty or the space is full, because a frame for each
+    /// of its small pieces would cost more than what is in it.
+    fn read(self, pipe: &OwnedFd, space: &mut [u8]) -> Result<usize, Errno> {
+        let mut filled = rustix::io::read(pipe, &mut *space)?;
+        // What ends this is found again by the next read.
+        while self == Self::Terminal
+            && filled > 0
+            && filled < space.len()
+            && let Ok(count @ 1..) = rustix::io::read(pipe, &mut space[filled..])
+        {
+            filled += count;
+        }
+        Ok(filled)
+    }
+
+    fn flood_bytes(self) -> usize {
+        match self {
+            Self::Pipe => FLOOD_READ_BYTES,
+            Self::Terminal => FLOOD_TERMINAL_BYTES,
+        }
     }
 }

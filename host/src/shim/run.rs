@@ -16,8 +16,10 @@ use super::control::{Report, Request, Scope, SpawnFailure, SpawnFault};
 use super::exit_file::{DoneRecord, ExitFiles, ExitRecord};
 use super::input::Input;
 use super::leftovers::{Leftovers, asks_to_end, kill_tree, signal_tree};
-use super::output::Output;
+use super::notify::Notify;
+use super::output::{Output, Source};
 use super::program::complain;
+use super::pty::Terminal;
 use super::spec::{LaunchSpec, SpecError};
 use super::spool::SpoolWriter;
 use super::startup::{self, ChildSignals};
@@ -56,6 +58,7 @@ struct Started {
     signals: ChildSignals,
     spec: LaunchSpec,
     child: Child,
+    notify: Option<Notify>,
 }
 
 /// Does everything up to the child's `execve`. From here on the run directory is the working directory, so that
@@ -77,11 +80,14 @@ fn start(run_dir: &Path, socket_path: &Path) -> Result<Started, SpawnFailure> {
     spec.umask.get_or_insert(umask);
     let signals = ChildSignals::open().map_err(fault(SpawnFault::System))?;
     startup::become_subreaper().map_err(fault(SpawnFault::System))?;
-    let child = child::spawn(&spec)?;
+    let own_pid = rustix::process::getpid().as_raw_nonzero().get();
+    let notify = spec.notify.as_ref().map(|notify| Notify::bind(&notify.path, own_pid));
+    let notify = notify.transpose().map_err(fault(SpawnFault::NoSocket))?;
+    let child = child::spawn(&spec).inspect_err(|_| notify.iter().for_each(Notify::remove))?;
     // Secrets need not stay in memory for as long as the child lives.
     spec.args = Vec::new();
     spec.env = Vec::new();
-    Ok(Started { listener, signals, spec, child })
+    Ok(Started { listener, signals, spec, child, notify })
 }
 
 struct Shim {
@@ -97,8 +103,10 @@ struct Shim {
     exit: Option<ExitRecord>,
     cgroup: Option<Cgroup>,
     hits: LimitHits,
+    terminal: Option<Terminal>,
     input: Input,
     outputs: [Output; 2],
+    notify: Option<Notify>,
     spool: SpoolWriter,
     exit_files: ExitFiles,
     leftover_grace: Duration,
@@ -124,13 +132,15 @@ mod slot {
     pub const LISTENER: usize = 1;
     pub const INPUT: usize = 2;
     pub const OUTPUTS: usize = 3;
-    pub const CONNECTIONS: usize = 5;
+    pub const NOTIFY: usize = 5;
+    pub const CONNECTIONS: usize = 6;
     pub const ALL: usize = CONNECTIONS + super::CONNECTIONS;
 }
 
 impl Shim {
     fn new(started: Started, control: Connection, exit_files: ExitFiles) -> Self {
-        let Started { listener, signals, spec, child } = started;
+        let Started { listener, signals, spec, child, notify } = started;
+        let source = if child.terminal.is_some() { Source::Terminal } else { Source::Pipe };
         let mut shim = Self {
             own_pid: rustix::process::getpid().as_raw_nonzero().get(),
             listener,
@@ -143,7 +153,12 @@ impl Shim {
             cgroup: spec.cgroup.map(Cgroup::at),
             hits: LimitHits::default(),
             input: Input::new(child.stdin),
-            outputs: [Output::new(Stream::Stdout, child.stdout), Output::new(Stream::Stderr, child.stderr)],
+            terminal: child.terminal,
+            outputs: [
+                Output::new(Stream::Stdout, source, Some(child.stdout)),
+                Output::new(Stream::Stderr, source, child.stderr),
+            ],
+            notify,
             spool: SpoolWriter::create(".", spec.spool),
             exit_files,
             leftover_grace: spec.leftover_grace,
@@ -158,6 +173,7 @@ impl Shim {
             self.turn();
         }
         self.bid_farewell();
+        self.notify.iter().for_each(Notify::remove);
     }
 
     /// Waits for the next thing to happen and does all that is due.
@@ -186,6 +202,9 @@ impl Shim {
                 wait(slot::OUTPUTS + place, fd, libc::POLLIN);
             }
         }
+        if let Some(fd) = self.notify.as_ref().and_then(Notify::waits_for) {
+            wait(slot::NOTIFY, fd, libc::POLLIN);
+        }
         for (place, connection) in self.connections.iter().enumerate() {
             let write = if connection.has_unsent() { libc::POLLOUT } else { 0 };
             wait(slot::CONNECTIONS + place, connection.fd(), libc::POLLIN | write);
@@ -202,6 +221,7 @@ impl Shim {
             Phase::Done => return 0,
         };
         let rests = self.outputs.iter().filter_map(Output::rests_until);
+        let rests = rests.chain(self.notify.as_ref().and_then(Notify::rests_until));
         let Some(until) = rests.chain(due).min() else { return -1 };
         let left = until.saturating_duration_since(Instant::now());
         // Rounded up, or the last part of a millisecond is spent spinning.
@@ -217,6 +237,9 @@ impl Shim {
         }
         if is_ready(slot::INPUT) {
             self.input.write();
+        }
+        if is_ready(slot::NOTIFY) && self.notify.as_mut().is_some_and(Notify::take) {
+            self.connections.iter_mut().for_each(|connection| connection.notice_due = true);
         }
         if is_ready(slot::SIGNALS) {
             self.signals.clear();
@@ -235,9 +258,24 @@ impl Shim {
 
     fn take_output(&mut self, place: usize) {
         let before = self.spool.end();
-        self.outputs[place].take(&mut self.spool);
+        let connections = &mut self.connections;
+        self.outputs[place].take(&mut self.spool, |stream, bytes| {
+            connections.iter_mut().for_each(|connection| connection.send_output(stream, bytes));
+        });
         if self.spool.end() != before {
             self.ring_doorbells();
+        }
+    }
+
+    /// Tells what the tree says of itself to those who have taken all that went before: a child that says much must
+    /// not fill up a connection that nobody reads just now, which would be dropped for it.
+    fn pass_notices_on(&mut self) {
+        let Some(report) = self.notify.as_ref().and_then(Notify::report) else { return };
+        for connection in &mut self.connections {
+            if connection.notice_due && !connection.has_unsent() {
+                connection.notice_due = false;
+                connection.send(&report);
+            }
         }
     }
 
@@ -297,6 +335,9 @@ impl Shim {
             && !self.cgroup.as_ref().is_some_and(Cgroup::is_populated)
         {
             let leftovers = leftovers.count();
+            if let Some(terminal) = &mut self.terminal {
+                terminal.let_end();
+            }
             self.phase = Phase::Draining { leftovers, until: Instant::now() + bounds::DRAIN_GRACE };
             self.tell_all(&Report::Gone { leftovers });
         }
@@ -306,6 +347,9 @@ impl Shim {
     fn advance(&mut self) {
         let now = Instant::now();
         self.outputs.iter_mut().for_each(|output| output.end_rest(now));
+        self.tell_of_room();
+        self.notify.iter_mut().for_each(|notify| notify.end_rest(now));
+        self.pass_notices_on();
         match &mut self.phase {
             Phase::Running | Phase::Done => {}
             Phase::Clearing(leftovers) => {
@@ -323,6 +367,16 @@ impl Shim {
                 if is_late || self.outputs.iter().all(Output::is_closed) {
                     self.finish(leftovers);
                 }
+            }
+        }
+    }
+
+    /// Tells those whose input was refused that it is worth trying again.
+    fn tell_of_room(&mut self) {
+        if self.input.has_room() {
+            for connection in self.connections.iter_mut().filter(|connection| connection.wants_room) {
+                connection.wants_room = false;
+                connection.send(&Report::StdinRoom);
             }
         }
     }
@@ -356,6 +410,9 @@ impl Shim {
     /// Tells a new peer the story so far.
     fn welcome(&mut self, mut connection: Connection) {
         let Process { pid, start_ticks } = self.process;
+        if let Some(terminal) = &self.terminal {
+            connection.send(&Report::Terminal { size: terminal.size() });
+        }
         connection.send(&Report::Started { pid: pid.unsigned_abs(), start_ticks });
         if self.hits.is_any() {
             connection.send(&Report::LimitHits(self.hits));
@@ -366,6 +423,7 @@ impl Shim {
         if let Phase::Draining { leftovers, .. } = self.phase {
             connection.send(&Report::Gone { leftovers });
         }
+        connection.notice_due = true;
         self.connections.push(connection);
     }
 
@@ -389,14 +447,28 @@ impl Shim {
             Request::Signal { signal, scope } => Some(self.signal(signal, scope)),
             Request::Stdin { bytes } => {
                 let accepted = self.input.take(&bytes);
+                self.connections[place].wants_room = accepted < bytes.len();
                 Some(Report::StdinTaken {
                     accepted: u32::try_from(accepted).unwrap_or(u32::MAX),
                     open: self.input.is_open(),
                 })
             }
             Request::CloseStdin => {
-                self.input.close();
+                match &self.terminal {
+                    Some(terminal) => self.input.press(terminal.end_key()),
+                    None => self.input.close(),
+                }
                 None
+            }
+            Request::Resize { size } => {
+                if let Some(terminal) = &mut self.terminal {
+                    terminal.resize(size);
+                }
+                None
+            }
+            Request::Tail { on } => {
+                self.connections[place].set_tailing(on);
+                Some(Report::Tailing { on, end: self.spool.end() })
             }
             Request::Arm { seen } => {
                 let end = self.spool.end();

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::wire::{Fields, put_bytes};
 use crate::bounds;
+use crate::model::TerminalSize;
 
 /// The spec's name in the run directory.
 pub const SPEC_FILE: &str = "spec";
@@ -31,6 +32,10 @@ mod extra {
     pub const CGROUP: u8 = 1;
     /// Pairs of a resource and a value.
     pub const RLIMITS: u8 = 2;
+    /// Rows and columns.
+    pub const TERMINAL: u8 = 3;
+    /// A path, and microseconds.
+    pub const NOTIFY: u8 = 4;
 }
 
 /// What to run and how much of its output to keep.
@@ -52,6 +57,10 @@ pub struct LaunchSpec {
     pub cgroup: Option<PathBuf>,
     /// Set in the child, in this order, just before it executes its program.
     pub rlimits: Vec<Rlimit>,
+    /// The child's standard streams are a terminal of this size, and its controlling one, instead of pipes.
+    pub terminal: Option<TerminalSize>,
+    /// The child is given a socket to say how it is.
+    pub notify: Option<NotifySpec>,
 }
 
 /// A limit of `setrlimit(2)`, soft and hard alike.
@@ -61,6 +70,15 @@ pub struct Rlimit {
     pub resource: u32,
     /// In the resource's own unit; `u64::MAX` is without limit (`RLIM64_INFINITY`).
     pub value: u64,
+}
+
+/// The socket that a child finds in `NOTIFY_SOCKET` (`sd_notify(3)`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotifySpec {
+    /// Where the shim binds it; at most 107 bytes, and nothing is there yet.
+    pub path: PathBuf,
+    /// How often the child is to say `WATCHDOG=1`, to the microsecond; told by `WATCHDOG_USEC`.
+    pub watchdog: Option<Duration>,
 }
 
 /// How much of a run's output may wait on disk; the defaults are those of [`bounds`].
@@ -119,6 +137,8 @@ impl LaunchSpec {
             leftover_grace: Duration::from_secs(2),
             cgroup: None,
             rlimits: Vec::new(),
+            terminal: None,
+            notify: None,
         }
     }
 
@@ -197,6 +217,12 @@ impl LaunchSpec {
             };
             extras.push((extra::RLIMITS, self.rlimits.iter().flat_map(pair).collect()));
         }
+        if let Some(size) = self.terminal {
+            extras.push((extra::TERMINAL, [size.rows().to_le_bytes(), size.cols().to_le_bytes()].concat()));
+        }
+        if let Some(notify) = &self.notify {
+            extras.push((extra::NOTIFY, notify.encode()));
+        }
         extras
     }
 
@@ -241,6 +267,23 @@ impl LaunchSpec {
     }
 }
 
+impl NotifySpec {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_bytes(&mut out, self.path.as_os_str().as_bytes());
+        let watchdog = self.watchdog.map_or(0, |every| u64::try_from(every.as_micros()).unwrap_or(u64::MAX));
+        out.extend_from_slice(&watchdog.to_le_bytes());
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut fields = Fields(bytes);
+        let path = PathBuf::from(text(&mut fields)?);
+        let watchdog = Some(fields.u64()?).filter(|micros| *micros > 0).map(Duration::from_micros);
+        Some(Self { path, watchdog })
+    }
+}
+
 fn put_list<'a>(out: &mut Vec<u8>, count: usize, texts: impl Iterator<Item = &'a OsStr>) {
     out.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
     for text in texts {
@@ -258,8 +301,19 @@ fn decode_fields(fields: &mut Fields<'_>, has_extras: bool) -> Option<LaunchSpec
     // No capacity is taken from the counts: they are foreign, the bytes behind them are what there is.
     let args = (0..fields.u32()?).map(|_| text(fields)).collect::<Option<_>>()?;
     let env = (0..fields.u32()?).map(|_| Some((text(fields)?, text(fields)?))).collect::<Option<_>>()?;
-    let (cgroup, rlimits) = (None, Vec::new());
-    let mut spec = LaunchSpec { program, args, cwd, env, umask, spool, leftover_grace, cgroup, rlimits };
+    let mut spec = LaunchSpec {
+        program,
+        args,
+        cwd,
+        env,
+        umask,
+        spool,
+        leftover_grace,
+        cgroup: None,
+        rlimits: Vec::new(),
+        terminal: None,
+        notify: None,
+    };
     let extras = if has_extras { fields.u32()? } else { 0 };
     for _ in 0..extras {
         let (tag, bytes) = (fields.u8()?, fields.bytes()?);
@@ -277,6 +331,11 @@ fn decode_extra(spec: &mut LaunchSpec, tag: u8, bytes: &[u8]) -> Option<()> {
                 spec.rlimits.push(Rlimit { resource: fields.u32()?, value: fields.u64()? });
             }
         }
+        extra::TERMINAL => {
+            let mut fields = Fields(bytes);
+            spec.terminal = Some(TerminalSize::new(fields.u16()?, fields.u16()?)?);
+        }
+        extra::NOTIFY => spec.notify = Some(NotifySpec::decode(bytes)?),
         _ => {}
     }
     Some(())
@@ -297,12 +356,14 @@ mod tests {
     }
 
     fn specs() -> impl Strategy<Value = LaunchSpec> {
+        let terminal = proptest::option::of((1u16.., 1u16..))
+            .prop_map(|size| size.and_then(|(rows, cols)| TerminalSize::new(rows, cols)));
         let lists =
             (proptest::collection::vec(texts(), 0..5), proptest::collection::vec((texts(), texts()), 0..5));
         let rlimit = (any::<u32>(), any::<u64>()).prop_map(|(resource, value)| Rlimit { resource, value });
-        let extras = (proptest::option::of(texts()), proptest::collection::vec(rlimit, 0..4));
+        let extras = (proptest::option::of(texts()), proptest::collection::vec(rlimit, 0..4), terminal);
         (texts(), texts(), lists, proptest::option::of(0u32..0o1000), any::<[u32; 4]>(), extras).prop_map(
-            |(program, cwd, (args, env), umask, numbers, (cgroup, rlimits))| LaunchSpec {
+            |(program, cwd, (args, env), umask, numbers, (cgroup, rlimits, terminal))| LaunchSpec {
                 program,
                 args,
                 cwd: cwd.into(),
@@ -316,6 +377,8 @@ mod tests {
                 leftover_grace: Duration::from_millis(numbers[3].into()),
                 cgroup: cgroup.map(PathBuf::from),
                 rlimits,
+                terminal,
+                notify: None,
             },
         )
     }
@@ -323,6 +386,15 @@ mod tests {
     proptest! {
         #[test]
         fn specs_come_back_as_they_went(spec in specs()) {
+            prop_assert_eq!(LaunchSpec::decode(&spec.encode()).unwrap(), spec);
+        }
+
+        #[test]
+        fn a_notify_socket_comes_back_as_it_went(
+            spec in specs(), path in texts(), watchdog in proptest::option::of(1u64..u64::MAX / 2),
+        ) {
+            let notify = NotifySpec { path: path.into(), watchdog: watchdog.map(Duration::from_micros) };
+            let spec = LaunchSpec { notify: Some(notify), ..spec };
             prop_assert_eq!(LaunchSpec::decode(&spec.encode()).unwrap(), spec);
         }
 

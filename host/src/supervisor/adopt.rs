@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use super::{Bell, Context, RunBegan, RunEvent, cgroup, procfs};
+use super::policy::PastRun;
+use super::{Bell, Context, RunBegan, RunEvent, cgroup, launch, procfs};
+use crate::bounds;
 use crate::model::{Exit, ProcessName, RunId, Time};
 use crate::shim::tree::{Process, descendants};
 use crate::shim::{DoneRecord, read_done, read_exit};
@@ -42,6 +44,7 @@ pub struct OpenRun {
     pub(super) run: RunId,
     pub(super) socket: UnixStream,
     pub(super) began: Time,
+    pub(super) before: Before,
     /// The command it was started with, for processes the configuration has lost.
     pub command: Vec<String>,
     pub cwd: std::path::PathBuf,
@@ -59,6 +62,33 @@ pub struct LastRun {
     pub(super) note: Option<String>,
     /// The user wants the process up, so that its policy decides what follows.
     pub(super) wanted: bool,
+    pub(super) before: Before,
+}
+
+/// What went before a run, for its restart policy.
+#[derive(Debug, Default)]
+pub(super) struct Before {
+    /// The oldest first, and bounded.
+    pub(super) runs: Vec<PastRun>,
+    /// The run itself was started because the last of them had ended.
+    pub(super) is_restart: bool,
+}
+
+impl Before {
+    /// Picks what went before `record` from the runs of its process, which are given newest first.
+    fn of(record: &RunRecord, runs: &[RunRecord]) -> Self {
+        let past = |run: &RunRecord| PastRun {
+            is_restart: is_restart(run),
+            began: run.started_at,
+            ended: run.ended_at.unwrap_or(run.started_at),
+        };
+        let earlier = runs.iter().rev().filter(|run| run.run < record.run);
+        Self { runs: earlier.map(past).collect(), is_restart: is_restart(record) }
+    }
+}
+
+fn is_restart(record: &RunRecord) -> bool {
+    record.reason == launch::RESTARTED
 }
 
 /// Looks through the runs of earlier daemons. Blocking.
@@ -68,7 +98,9 @@ pub struct LastRun {
 pub fn look_back(context: &Context) -> Result<BTreeMap<ProcessName, Past>, CatalogueError> {
     let mut pasts = BTreeMap::new();
     for record in context.catalogue.open_runs()? {
-        if let Some(open) = connect(context, &record) {
+        if let Some(mut open) = connect(context, &record) {
+            let runs = context.catalogue.runs_of(&record.process, bounds::RESTART_RUNS)?;
+            open.before = Before::of(&record, &runs);
             info!(process = %record.process, run = %record.run, "adopting a run");
             pasts.insert(record.process.clone(), Past::Open(open));
         } else {
@@ -80,7 +112,9 @@ pub fn look_back(context: &Context) -> Result<BTreeMap<ProcessName, Past>, Catal
         if pasts.contains_key(&wanted.process) {
             continue;
         }
-        let Some(last) = context.catalogue.runs_of(&wanted.process, 1)?.pop() else { continue };
+        let mut runs = context.catalogue.runs_of(&wanted.process, bounds::RESTART_RUNS)?;
+        let Some(before) = runs.first().map(|last| Before::of(last, &runs)) else { continue };
+        let last = runs.swap_remove(0);
         let Some(ended) = last.ended_at else { continue };
         let past = LastRun {
             run: last.run,
@@ -90,6 +124,7 @@ pub fn look_back(context: &Context) -> Result<BTreeMap<ProcessName, Past>, Catal
             reason: last.spawn_error,
             note: last.note,
             wanted: wanted.up,
+            before,
         };
         pasts.insert(wanted.process, Past::Ended(past));
     }
@@ -111,6 +146,7 @@ fn connect(context: &Context, record: &RunRecord) -> Option<OpenRun> {
         run: record.run,
         socket,
         began: record.started_at,
+        before: Before::default(),
         command: record.command.clone(),
         cwd: record.cwd.clone(),
     })
@@ -123,7 +159,7 @@ fn is_starting(dir: &Path) -> bool {
 /// Writes down how a run ended whose shim is gone.
 fn close(context: &Context, record: &RunRecord) -> Result<(), CatalogueError> {
     let run = record.run;
-    let _ = fs::remove_file(context.shim_socket(run));
+    context.remove_sockets(run);
     // Whoever is left in it has lost the shim too, also those who descend from nobody that is known.
     if let Some(dir) = cgroup::of_run(&context.run_dir(run)) {
         cgroup::clear(&dir);

@@ -1,14 +1,20 @@
 //! What others hold of a process: requests to its driver, and its current snapshot.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::looks::{Looked, Looks, Purpose};
 use super::preflight::StartProblem;
 use super::ready::Sign;
 use super::snapshot::Snapshot;
+use super::tail::{Followed, Tail};
 use crate::config::ProcessConfig;
-use crate::model::{Exit, ProcessName, RunId};
+use crate::model::{Exit, ProcessName, RunId, TerminalSize};
+
+/// Time for a shim to answer that it reports output; one of an older version never does.
+const TAIL_WAIT: Duration = Duration::from_secs(5);
 
 /// A start that worked, or was not needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,22 +50,68 @@ pub enum SendError {
     NotRunning,
     #[error("has closed its standard input")]
     Closed,
-    #[error(
-        "does not read its input: {pending} bytes wait already; only {accepted} of {given} bytes were taken"
-    )]
-    Full { accepted: usize, given: usize, pending: usize },
+    #[error("does not read its input: {accepted} of {given} bytes were taken")]
+    Full { accepted: usize, given: usize },
+    #[error("does not read its input: {waiting} others wait already, and nothing was taken")]
+    QueueFull { waiting: usize },
     #[error("could not be reached: its shim is gone")]
     ShimGone,
+    #[error("cannot be followed: its shim does not answer, or is of an older version")]
+    NoTail,
+}
+
+/// A check that was made because somebody asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// Which of the configured checks it is.
+    pub purpose: Purpose,
+    /// The check in words.
+    pub check: String,
+    /// What was seen; nothing when the process does not run.
+    pub looked: Option<Looked>,
 }
 
 /// A request to a driver.
 #[derive(Debug)]
 pub(super) enum Command {
-    Start { reason: String, reply: oneshot::Sender<Result<Started, StartError>> },
-    Restart { reason: String, reply: oneshot::Sender<Result<Started, StartError>> },
-    Stop { reply: oneshot::Sender<Stopped> },
-    Send { bytes: Vec<u8>, eof: bool, reply: oneshot::Sender<Result<usize, SendError>> },
-    Sign { run: RunId, sign: Sign },
+    Start {
+        reason: String,
+        reply: oneshot::Sender<Result<Started, StartError>>,
+    },
+    Restart {
+        reason: String,
+        reply: oneshot::Sender<Result<Started, StartError>>,
+    },
+    Stop {
+        reply: oneshot::Sender<Stopped>,
+    },
+    Send {
+        bytes: Vec<u8>,
+        eof: bool,
+        reply: oneshot::Sender<Result<usize, SendError>>,
+    },
+    /// Presses a key that means a signal, in a process without a terminal to make one of it.
+    Interrupt {
+        signal: i32,
+        reply: oneshot::Sender<Result<(), SendError>>,
+    },
+    Resize {
+        size: TerminalSize,
+    },
+    Tail {
+        reply: oneshot::Sender<Result<(RunId, oneshot::Receiver<Followed>), SendError>>,
+    },
+    /// Somebody follows the run no longer.
+    TailLeft {
+        run: RunId,
+    },
+    Sign {
+        run: RunId,
+        sign: Sign,
+    },
+    Check {
+        reply: oneshot::Sender<Option<Checked>>,
+    },
 }
 
 /// Reaches the driver of one process. Cheap to clone; dropping it stops nothing.
@@ -68,6 +120,7 @@ pub struct Handle {
     pub(super) commands: mpsc::UnboundedSender<Command>,
     pub(super) snapshots: watch::Receiver<Snapshot>,
     pub(super) config: watch::Receiver<Arc<ProcessConfig>>,
+    pub(super) looks: Looks,
 }
 
 impl Handle {
@@ -110,9 +163,43 @@ impl Handle {
         stopped.unwrap_or(Stopped { was_running: false, exit: None, how: None })
     }
 
-    /// Writes to the child's standard input, and closes it afterwards when `eof`.
+    /// Writes to the child's standard input, and closes it afterwards when `eof`. Waits a bounded time for a child that
+    /// does not read, and behind others who send; what was taken of a text that did not fit is in the error.
     pub async fn send(&self, bytes: Vec<u8>, eof: bool) -> Result<usize, SendError> {
         self.ask(|reply| Command::Send { bytes, eof, reply }).await.unwrap_or(Err(SendError::NotRunning))
+    }
+
+    /// Sends a signal to the child's process group, as a terminal does when its key is pressed.
+    pub async fn interrupt(&self, signal: i32) -> Result<(), SendError> {
+        self.ask(|reply| Command::Interrupt { signal, reply }).await.unwrap_or(Err(SendError::NotRunning))
+    }
+
+    /// Gives the child's terminal another size; without a terminal nothing happens.
+    pub fn resize(&self, size: TerminalSize) {
+        let _ = self.commands.send(Command::Resize { size });
+    }
+
+    /// Follows what the present run prints from now on.
+    pub async fn tail(&self) -> Result<Tail, SendError> {
+        let asked = self.ask(|reply| Command::Tail { reply }).await;
+        let (run, followed) = asked.unwrap_or(Err(SendError::NotRunning))?;
+        match tokio::time::timeout(TAIL_WAIT, followed).await {
+            Ok(Ok(followed)) => Ok(followed.into_tail(run, self.commands.clone())),
+            // It ended meanwhile.
+            Ok(Err(_)) => Err(SendError::NotRunning),
+            Err(_) => Err(SendError::NoTail),
+        }
+    }
+
+    /// Makes the configured health check now, or the readiness check where there is no other; nothing when there is
+    /// neither. Takes no longer than the check may.
+    pub async fn check(&self) -> Option<Checked> {
+        self.ask(|reply| Command::Check { reply }).await.flatten()
+    }
+
+    /// Returns what checks have seen lately, the oldest first.
+    pub fn looks(&self) -> Vec<Looked> {
+        self.looks.all()
     }
 
     /// Tells the driver what a classifier saw.

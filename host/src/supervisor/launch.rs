@@ -10,16 +10,22 @@ use std::process::Child;
 use super::Context;
 use super::preflight::{StartProblem, check_directory, resolve_program};
 use super::{cgroup, limits};
-use crate::config::{Command, ProcessConfig};
-use crate::model::{ProcessName, RunId, Time};
+use crate::config::{Check, Command, HealthLook, PortChoice, ProcessConfig};
+use crate::model::{ProcessName, RunId, TerminalSize, Time};
 use crate::shim::LaunchError;
-use crate::shim::spec::{LaunchSpec, SpecError, SpoolLimits};
+use crate::shim::spec::{LaunchSpec, NotifySpec, SpecError, SpoolLimits};
 use crate::store::NewRun;
 
+/// Why a run is started that follows the end of another.
+pub(super) const RESTARTED: &str = "restart";
 /// The shell that `shell = true` runs.
 const SHELL: &str = "/bin/sh";
+/// The variables by which a service manager talks to what it has started (`sd_notify(3)`).
+const NOTIFY_VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
 /// Where programs are looked for when the environment has no `PATH`, as `execvp(3)` does.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+/// What kind of terminal a process with `pty = true` is told to have, when its environment does not say.
+const TERM: &str = "xterm-256color";
 
 /// A shim that has been spawned; whether its child runs is what its first report says.
 pub(super) struct Launched {
@@ -42,6 +48,7 @@ pub(super) fn launch(
         NewRun { process: name, command: &words(config), cwd: &config.cwd, reason, started_at: began };
     let run = context.catalogue.begin_run(new_run).map_err(|e| StartProblem::Store(e.to_string()))?;
     spec.cgroup = context.cgroups.make(run, &config.limits);
+    spec.notify = notify_spec(context, run, config);
     match spawn(context, run, &spec) {
         Ok((shim, socket)) => Ok(Launched { run, shim, socket, began }),
         Err(problem) => {
@@ -67,9 +74,34 @@ fn spawn(context: &Context, run: RunId, spec: &LaunchSpec) -> Result<(Child, Uni
     let launched =
         crate::shim::launch(&context.shim.program, &dir, &socket, spec).map_err(|error| match error {
             LaunchError::Spec(SpecError::Io { .. }) => StartProblem::Store(error.to_string()),
+            LaunchError::Shim { ref error, .. } if may_pass(error) => StartProblem::System(error.to_string()),
             _ => StartProblem::Spawn(error.to_string()),
         })?;
     Ok((launched.shim, launched.control))
+}
+
+/// Returns whether the system had not enough of something just then (`fork(2)`, `socketpair(2)`).
+fn may_pass(error: &std::io::Error) -> bool {
+    let passing = [libc::EAGAIN, libc::ENOMEM, libc::EMFILE, libc::ENFILE];
+    error.raw_os_error().is_some_and(|errno| passing.contains(&errno))
+}
+
+/// A process that is to say how it is is given a socket to say it to, and no other is.
+fn notify_spec(context: &Context, run: RunId, config: &ProcessConfig) -> Option<NotifySpec> {
+    let watchdog = match config.health.as_ref().map(|health| &health.look) {
+        Some(HealthLook::Watchdog(every)) => Some(*every),
+        _ => None,
+    };
+    let is_asked = watchdog.is_some() || config.ready.check == Some(Check::Notify);
+    is_asked.then(|| NotifySpec { path: context.notify_socket(run), watchdog })
+}
+
+/// Returns the port that a process is given.
+pub(super) fn port(config: &ProcessConfig) -> Option<u16> {
+    match config.port {
+        Some(PortChoice::Fixed(port)) => Some(port),
+        Some(PortChoice::Auto) | None => None,
+    }
 }
 
 /// Returns the program and its arguments as they are executed.
@@ -86,7 +118,12 @@ fn spec(name: &ProcessName, config: &ProcessConfig) -> Result<LaunchSpec, StartP
     let mut env =
         config.effective_env(&base).map_err(|error| StartProblem::Environment(error.to_string()))?;
     env.retain(|(variable, _)| variable != "OSTLER_PROCESS");
+    // Where Ostler itself runs under a service manager, that one's socket is for Ostler and not for its children.
+    env.retain(|entry| !(NOTIFY_VARIABLES.iter().any(|name| entry.0 == *name) && base.contains(entry)));
     env.push(("OSTLER_PROCESS".into(), name.as_str().into()));
+    if config.pty && !env.iter().any(|(variable, _)| variable == "TERM") {
+        env.push(("TERM".into(), TERM.into()));
+    }
     let mut words = words(config).into_iter().map(OsString::from);
     // The loader refuses an empty command.
     let (program, args): (OsString, _) = (words.next().unwrap_or_default(), words.collect());
@@ -103,5 +140,7 @@ fn spec(name: &ProcessName, config: &ProcessConfig) -> Result<LaunchSpec, StartP
         // Has the run's number in its name, which there is none of yet.
         cgroup: None,
         rlimits: limits::rlimits(&config.limits)?,
+        terminal: config.pty.then(TerminalSize::default),
+        notify: None,
     })
 }

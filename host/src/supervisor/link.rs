@@ -16,8 +16,10 @@ use crate::shim::control::{Report, Request};
 
 /// Requests that may wait for a shim. It reads promptly or is broken, so a full queue is an error, not a wait.
 const QUEUE: usize = 64;
-/// Bytes read at once; reports are small.
+/// Bytes read at once; most reports are small.
 const READ_BYTES: usize = 4096;
+/// Capacity beyond which a buffer is not kept: reports of output make it grow.
+const KEPT_BYTES: usize = 64 << 10;
 
 /// A report, or the end of the connection.
 #[derive(Debug)]
@@ -86,6 +88,9 @@ async fn read_reports(run: RunId, mut reader: OwnedReadHalf, upward: impl Fn(Upw
             }
         }
         buffer.drain(..taken);
+        if buffer.is_empty() && buffer.capacity() > KEPT_BYTES {
+            buffer = Vec::with_capacity(READ_BYTES);
+        }
     }
     upward(Upward::Closed);
 }

@@ -19,6 +19,9 @@
 //!                                                                └─ policy ──▶ backoff ──▶ starting
 //! ```
 //!
+//! A configured health check that fails makes a run `unhealthy` and stops it; that is not a stop somebody asked for,
+//! so that the policy decides what follows, as after any other end.
+//!
 //! Supervisor and pipeline do not know each other: what a run prints is announced as [`RunEvent`]s, which the daemon
 //! passes on, and what classifiers see comes back as [`Sign`]s.
 
@@ -27,11 +30,16 @@ mod cgroup;
 mod cgroup_site;
 mod disk;
 mod driver;
+mod exec;
 mod fleet;
 mod handle;
+mod health;
+mod http;
+mod input;
 mod launch;
 mod limits;
 mod link;
+mod looks;
 pub mod machine;
 mod policy;
 mod preflight;
@@ -39,6 +47,7 @@ mod probe;
 pub mod procfs;
 mod ready;
 mod snapshot;
+mod tail;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -51,11 +60,13 @@ pub use cgroup_site::{Controllers, Hindrance};
 pub use disk::disk_trouble;
 pub use driver::supervise;
 pub use fleet::Fleet;
-pub use handle::{Handle, SendError, StartError, Started, Stopped};
+pub use handle::{Checked, Handle, SendError, StartError, Started, Stopped};
 pub use link::ShimLink;
+pub use looks::{Looked, Purpose, Sight};
 pub use preflight::StartProblem;
 pub use ready::Sign;
 pub use snapshot::{Snapshot, State};
+pub use tail::{Piece, Tail, recent_output};
 
 use crate::model::{ProcessName, RunId};
 use crate::shim::control::Request;
@@ -91,6 +102,17 @@ impl Context {
     /// Returns the path of the control socket of a run's shim.
     pub fn shim_socket(&self, run: RunId) -> PathBuf {
         self.sockets_dir.join(format!("r{run}"))
+    }
+
+    /// Returns the path of the socket on which a run says how it is; as long as that of its shim.
+    pub fn notify_socket(&self, run: RunId) -> PathBuf {
+        self.sockets_dir.join(format!("n{run}"))
+    }
+
+    /// Removes the sockets of a run whose shim is gone, which may not have had the time for it.
+    fn remove_sockets(&self, run: RunId) {
+        let _ = std::fs::remove_file(self.shim_socket(run));
+        let _ = std::fs::remove_file(self.notify_socket(run));
     }
 }
 

@@ -32,8 +32,18 @@ pub enum StartProblem {
     Environment(String),
     #[error("cannot spawn: {0}")]
     Spawn(String),
+    /// As `Spawn`, for want of something that the system may have again in a moment.
+    #[error("cannot spawn: {0}")]
+    System(String),
     #[error("the log and run store cannot be written: {0}; processes that run are not affected")]
     Store(String),
+}
+
+impl StartProblem {
+    /// Returns whether the same start may well work a moment later.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::System(_) | Self::Store(_))
+    }
 }
 
 /// Returns the full path of `program`, looked for as a shell would: relative to `cwd` when it has a slash, else

@@ -1,19 +1,21 @@
 //! When a run is ready: one task per run that looks until it is, and goes on looking whether it still is.
 //!
-//! "Ready" means that the sign was seen *and* the socket answers, and that the socket belongs to the run: another
-//! server that holds the port must not make this one look ready. The task only reports; the driver decides.
-
-use std::sync::Arc;
-use std::time::Duration;
+//! "Ready" means that the sign was seen *and* the socket answers, and that the socket belongs to the run. The task
+//! only reports; the driver decides.
+//!
+//! Looks at a ready run are of two kinds. Those by the kernel's table of sockets cost the run nothing and come often.
+//! Those that ask the run itself — a request, a command — leave traces in its log, and come seldom, until one fails.
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Duration, Instant, sleep};
 
-use super::probe::{http_answers, tcp_answers};
+use super::looks::{Purpose, Sight};
+use super::probe::{self, Subject, is_local, tcp_answers};
 use super::procfs;
+use crate::bounds;
 use crate::config::{Check, Endpoint, HttpUrl, Ready};
-use crate::model::{RunId, Seq};
-use crate::store::{LogQuery, Pattern, Store, Take};
+use crate::model::Seq;
+use crate::store::Pattern;
 
 /// Pause between two looks at a run that is not ready; it grows to `SLOWEST_LOOK`.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
@@ -21,12 +23,10 @@ const FIRST_LOOK: Duration = Duration::from_millis(20);
 const SLOWEST_LOOK: Duration = Duration::from_millis(250);
 /// Pause between two looks at a run that was not ready in time: it may have nothing to be ready for.
 const LATE_LOOK: Duration = Duration::from_secs(3);
-/// Pause between two looks at a run that is ready.
-const RECHECK: Duration = Duration::from_secs(2);
-/// Failed looks in a row after which readiness is withdrawn.
-const FAILURES: u32 = 3;
 /// How long a tree listens, without any line that says so, before that alone counts as ready.
 const LISTENING_ALONE: Duration = Duration::from_secs(2);
+/// Looks at a run that was ready by its own word alone, until it counts as one that listens nowhere.
+const LISTENING_LOOKS: u32 = 8;
 
 /// What the task found, for its driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,54 +46,24 @@ pub struct Sign {
     pub url: Option<String>,
 }
 
-/// The run to look at.
-pub struct Subject {
-    pub run: RunId,
-    pub pid: u32,
-    pub ready: Ready,
-    pub store: Arc<Store>,
-}
-
 /// Looks at the run until it is dropped. `signs` carries what classifiers see of this run.
 pub async fn watch(
     subject: Subject,
-    mut signs: mpsc::UnboundedReceiver<Sign>,
+    ready: Ready,
+    signs: mpsc::UnboundedReceiver<Sign>,
     reports: impl Fn(Readiness) + Send,
 ) {
-    let started = Instant::now();
-    let mut look = Look::new(&subject);
-    let mut pause = FIRST_LOOK;
-    let mut late = false;
-    while !look.is_ready(&subject, &mut signs).await {
-        // Without a configured check there is nothing that could be late.
-        if !late && subject.ready.check.is_some() && started.elapsed() >= subject.ready.timeout {
-            late = true;
-            reports(Readiness::Late(look.why_not(&subject)));
-        }
-        sleep(pause).await;
-        pause =
-            if started.elapsed() < subject.ready.timeout { (pause * 2).min(SLOWEST_LOOK) } else { LATE_LOOK };
-    }
+    let mut look = Look::new(subject, ready, signs);
+    look.until_ready(&reports).await;
     reports(Readiness::Ready);
-
-    let Some(endpoint) = look.answered else { return };
-    let mut failures = 0;
-    let mut ready = true;
-    loop {
-        sleep(RECHECK).await;
-        failures = if still_answers(&endpoint).await { 0 } else { failures + 1 };
-        if ready && failures >= FAILURES {
-            ready = false;
-            reports(Readiness::Withdrawn(format!("nothing listens at {endpoint} any more")));
-        } else if !ready && failures == 0 {
-            ready = true;
-            reports(Readiness::Ready);
-        }
-    }
+    look.while_ready(&reports).await;
 }
 
-/// What has been seen so far.
+/// The looking, and what has been seen so far.
 struct Look {
+    subject: Subject,
+    ready: Ready,
+    signs: mpsc::UnboundedReceiver<Sign>,
     /// Lines up to here were searched for the configured pattern.
     searched: Seq,
     pattern: Option<Pattern>,
@@ -101,144 +71,216 @@ struct Look {
     listening_since: Option<Instant>,
     /// Where the run answered, for the looks that follow.
     answered: Option<Endpoint>,
-    /// Another process listens where this one should.
-    alien: Option<String>,
+    /// Where the run listens that was ready by its own word.
+    listens: Vec<u16>,
 }
 
 impl Look {
-    fn new(subject: &Subject) -> Self {
-        let pattern = match &subject.ready.check {
+    fn new(subject: Subject, ready: Ready, signs: mpsc::UnboundedReceiver<Sign>) -> Self {
+        let pattern = match &ready.check {
             // The configuration's loader has compiled it once already.
             Some(Check::Log(pattern)) => Pattern::new(pattern).ok(),
             _ => None,
         };
-        Self { searched: Seq(0), pattern, sign: None, listening_since: None, answered: None, alien: None }
+        Self {
+            subject,
+            ready,
+            signs,
+            searched: Seq(0),
+            pattern,
+            sign: None,
+            listening_since: None,
+            answered: None,
+            listens: Vec::new(),
+        }
     }
 
-    async fn is_ready(&mut self, subject: &Subject, signs: &mut mpsc::UnboundedReceiver<Sign>) -> bool {
-        while let Ok(sign) = signs.try_recv() {
+    async fn until_ready(&mut self, reports: &impl Fn(Readiness)) {
+        let started = Instant::now();
+        let mut pause = FIRST_LOOK;
+        let mut late = false;
+        loop {
+            let sight = self.look().await;
+            if sight.ok {
+                return;
+            }
+            let is_over = self.time_is_over(started);
+            // Without a configured check there is nothing that could be late.
+            if !late && self.ready.check.is_some() && is_over {
+                late = true;
+                reports(Readiness::Late(format!(
+                    "not ready within {:?}: {}",
+                    self.ready.timeout, sight.what
+                )));
+            }
+            self.pause(pause).await;
+            pause = if is_over { LATE_LOOK } else { (pause * 2).min(SLOWEST_LOOK) };
+        }
+    }
+
+    async fn while_ready(&mut self, reports: &impl Fn(Readiness)) {
+        // Its own word needs no second look.
+        let patience = if self.is_by_its_word() { 1 } else { bounds::READY_FAILURES };
+        let mut failures: u32 = 0;
+        let mut is_ready = true;
+        let mut asked = Instant::now();
+        for round in 0u32.. {
+            self.pause(bounds::READY_RECHECK).await;
+            let is_asking = !is_ready || failures > 0 || asked.elapsed() >= bounds::READY_RECHECK_ASKING;
+            let sight = if is_asking {
+                asked = Instant::now();
+                self.ask_again().await
+            } else {
+                self.see_again().await
+            };
+            failures = if sight.ok { 0 } else { failures.saturating_add(1) };
+            if is_ready && failures >= patience {
+                is_ready = false;
+                reports(Readiness::Withdrawn(sight.what));
+            } else if !is_ready && failures == 0 {
+                is_ready = true;
+                reports(Readiness::Ready);
+            }
+            let has_nothing_to_lose =
+                self.ready.check.as_ref().is_none_or(|check| matches!(check, Check::Log(_)))
+                    && self.answered.is_none()
+                    && self.listens.is_empty();
+            if has_nothing_to_lose && round >= LISTENING_LOOKS {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the next look; what a run says of itself is looked at when it is said.
+    async fn pause(&mut self, pause: Duration) {
+        let by_its_word = self.is_by_its_word();
+        tokio::select! {
+            () = sleep(pause) => {}
+            Ok(()) = self.subject.notified.changed(), if by_its_word => {}
+        }
+    }
+
+    fn is_by_its_word(&self) -> bool {
+        self.ready.check == Some(Check::Notify)
+    }
+
+    fn time_is_over(&self, started: Instant) -> bool {
+        let asked_for = self.subject.notified.borrow().extended_to;
+        let now = Instant::now();
+        now.duration_since(started) >= self.ready.timeout && asked_for.is_none_or(|until| now >= until)
+    }
+
+    /// Looks whether it is ready, after it was not.
+    async fn look(&mut self) -> Sight {
+        while let Ok(sign) = self.signs.try_recv() {
             // A sign with an address is worth more than one without.
             if self.sign.as_ref().is_none_or(|known| known.url.is_none()) {
                 self.sign = Some(sign);
             }
         }
-        match &subject.ready.check {
-            Some(Check::Log(_)) => self.line_was_seen(subject).await,
-            Some(Check::Tcp(text)) => {
-                let Some(endpoint) = Endpoint::parse(&text.with_port(None)) else { return false };
-                self.belongs(subject, &endpoint).await
-                    && self.answers(tcp_answers(&endpoint).await, &endpoint)
-            }
-            Some(Check::Http(check)) => {
-                let Some(url) = HttpUrl::parse(&check.url.with_port(None)) else { return false };
-                let endpoint = &url.endpoint;
-                self.belongs(subject, endpoint).await && self.answers(http_answers(&url).await, endpoint)
-            }
-            Some(Check::Exec(_) | Check::Notify) => false,
-            None => self.looks_ready(subject).await,
+        let Some(check) = &self.ready.check else { return self.look_for_signs().await };
+        if matches!(check, Check::Log(_)) {
+            return self.look_for_a_line().await;
         }
+        let port = self.subject.port;
+        let endpoint = match check {
+            Check::Tcp(address) => Endpoint::parse(&address.with_port(port)),
+            Check::Http(check) => HttpUrl::parse(&check.url.with_port(port)).map(|url| url.endpoint),
+            _ => None,
+        };
+        let sight = probe::look(&self.subject, check, Purpose::Ready, bounds::READY_LOOK).await.sight;
+        if sight.ok {
+            self.answered = endpoint;
+        }
+        sight
+    }
+
+    async fn look_for_a_line(&mut self) -> Sight {
+        let Some(pattern) = &self.pattern else { return Sight::bad("its pattern cannot be used") };
+        let what = format!("no line matched `{}`", pattern.as_str());
+        if self.subject.store.newest() == self.searched {
+            return Sight::bad(what);
+        }
+        let (found, searched) = probe::line_after(&self.subject, pattern, self.searched).await;
+        self.searched = searched;
+        if found { Sight::good("a line matched") } else { Sight::bad(what) }
     }
 
     /// Without a configured check: a classifier's sign and an answering socket, or a socket alone for a while.
-    async fn looks_ready(&mut self, subject: &Subject) -> bool {
+    async fn look_for_signs(&mut self) -> Sight {
         if let Some(sign) = &self.sign {
-            let Some(url) = sign.url.as_deref().and_then(HttpUrl::parse) else { return true };
-            return self.belongs(subject, &url.endpoint).await
-                && self.answers(tcp_answers(&url.endpoint).await, &url.endpoint);
+            let url = sign.url.as_deref().and_then(HttpUrl::parse);
+            let Some(url) = url else { return Sight::good("its output says so") };
+            if let Some(alien) = probe::alien(&self.subject, &url.endpoint).await {
+                return alien;
+            }
+            return self.answers(url.endpoint).await;
         }
-        let Some(port) = tree_ports(subject.pid).await.into_iter().next() else {
+        let Some(port) = tree_ports(self.subject.pid).await.into_iter().next() else {
             self.listening_since = None;
-            return false;
+            return Sight::bad("no sign of readiness");
         };
         let since = *self.listening_since.get_or_insert_with(Instant::now);
-        let endpoint = Endpoint { host: "localhost".to_owned(), port };
-        since.elapsed() >= LISTENING_ALONE && self.answers(tcp_answers(&endpoint).await, &endpoint)
+        if since.elapsed() < LISTENING_ALONE {
+            return Sight::bad("no sign of readiness");
+        }
+        self.answers(Endpoint { host: "localhost".to_owned(), port }).await
     }
 
-    fn answers(&mut self, answered: bool, endpoint: &Endpoint) -> bool {
-        if answered {
-            self.answered = Some(endpoint.clone());
+    async fn answers(&mut self, endpoint: Endpoint) -> Sight {
+        let sight = tcp_answers(&endpoint, bounds::READY_LOOK).await;
+        if sight.ok {
+            self.answered = Some(endpoint);
         }
-        answered
+        sight
     }
 
-    /// Returns whether the port is, as far as can be seen, the run's own.
-    async fn belongs(&mut self, subject: &Subject, endpoint: &Endpoint) -> bool {
-        if !is_local(endpoint) {
-            return true;
+    /// Looks whether it is still ready, at no cost to it.
+    async fn see_again(&mut self) -> Sight {
+        if self.is_by_its_word() {
+            return self.look().await;
         }
-        let (pid, port) = (subject.pid, endpoint.port);
-        let owner = tokio::task::spawn_blocking(move || {
-            if procfs::listening_ports(&procfs::tree(pid)).contains(&port) {
-                None
-            } else {
-                // Nobody we may see: a container's proxy, another user's server. The answer decides then.
-                procfs::port_owner(port)
+        match &self.answered {
+            // Nobody but the server itself can say, and it is asked less often.
+            Some(endpoint) if !is_local(endpoint) => Sight::good("it answered before"),
+            // To many a server, a connection without a request is an error worth a line of log.
+            Some(endpoint) => {
+                let what = format!("nothing listens at {endpoint} any more");
+                still_listens(vec![endpoint.port], what).await
             }
-        });
-        self.alien =
-            owner.await.ok().flatten().map(|(pid, command)| {
-                format!("port {port} belongs to another process: pid {pid} ({command})")
-            });
-        self.alien.is_none()
-    }
-
-    async fn line_was_seen(&mut self, subject: &Subject) -> bool {
-        let newest = subject.store.newest();
-        if newest == self.searched {
-            return false;
-        }
-        let query = LogQuery {
-            run: Some(subject.run),
-            after: Some(self.searched),
-            pattern: self.pattern.clone(),
-            limit: 1,
-            take: Take::Oldest,
-            ..LogQuery::default()
-        };
-        let store = Arc::clone(&subject.store);
-        let page = tokio::task::spawn_blocking(move || store.query(&query)).await;
-        match page {
-            Ok(page) => {
-                self.searched = page.next;
-                !page.lines.is_empty()
-            }
-            Err(_) => false,
+            None if matches!(self.ready.check, Some(Check::Exec(_))) => Sight::good("it succeeded before"),
+            None => self.listens_still().await,
         }
     }
 
-    fn why_not(&self, subject: &Subject) -> String {
-        let within = format!("within {:?}", subject.ready.timeout);
-        if let Some(alien) = &self.alien {
-            return format!("not ready {within}: {alien}");
+    /// Looks whether it is still, or again, ready, by asking it where it can be asked.
+    async fn ask_again(&mut self) -> Sight {
+        match (&self.ready.check, self.answered.clone()) {
+            (Some(Check::Http(_) | Check::Exec(_) | Check::Notify), _) => self.look().await,
+            (_, Some(endpoint)) if !is_local(&endpoint) => tcp_answers(&endpoint, bounds::READY_LOOK).await,
+            _ => self.see_again().await,
         }
-        match &subject.ready.check {
-            Some(Check::Log(pattern)) => format!("no line matched `{pattern}` {within}"),
-            Some(Check::Tcp(endpoint)) => format!("nothing accepted connections at {endpoint} {within}"),
-            Some(Check::Http(check)) => {
-                format!("{} did not answer with a status below 400 {within}", check.url)
-            }
-            Some(Check::Exec(_)) => format!("the check's command did not succeed {within}"),
-            Some(Check::Notify) => format!("it did not say READY=1 {within}"),
-            None => format!("no sign of readiness {within}"),
+    }
+
+    /// Of a run that said so itself, and listens somewhere, it is expected that it goes on listening.
+    async fn listens_still(&mut self) -> Sight {
+        if self.listens.is_empty() {
+            self.listens = tree_ports(self.subject.pid).await;
+            return Sight::good("it said so");
         }
+        let ports: Vec<String> = self.listens.iter().take(5).map(u16::to_string).collect();
+        let what = format!("it listened on port {} and does not any more", ports.join(", "));
+        still_listens(self.listens.clone(), what).await
     }
 }
 
-/// Of a server on this machine the kernel is asked and not the server itself: to many a server, a connection
-/// without a request is an error worth a line of log.
-async fn still_answers(endpoint: &Endpoint) -> bool {
-    if !is_local(endpoint) {
-        return tcp_answers(endpoint).await;
+/// Asks the kernel, and not the server itself, whether any of the ports is still listened on.
+async fn still_listens(ports: Vec<u16>, otherwise: String) -> Sight {
+    let look = move || ports.into_iter().any(procfs::is_listening);
+    match tokio::task::spawn_blocking(look).await {
+        Ok(false) => Sight::bad(otherwise),
+        _ => Sight::good("it listens"),
     }
-    let port = endpoint.port;
-    tokio::task::spawn_blocking(move || procfs::is_listening(port)).await.unwrap_or(true)
-}
-
-/// Returns whether whoever listens there must be a process of this machine.
-fn is_local(endpoint: &Endpoint) -> bool {
-    let address = endpoint.host.parse::<std::net::IpAddr>();
-    endpoint.host == "localhost" || address.is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
 }
 
 async fn tree_ports(pid: u32) -> Vec<u16> {

@@ -65,12 +65,16 @@ pub struct Snapshot {
     /// The child's pid while it lives.
     pub pid: Option<u32>,
     pub ready: bool,
+    /// The current run's standard streams are a terminal.
+    pub terminal: bool,
     /// When the current run began.
     pub started: Option<Time>,
     /// Restarts that nobody asked for, since the last manual start.
     pub restarts: u32,
     /// How the last ended run ended.
     pub exit: Option<Exit>,
+    /// What it says of itself (`STATUS=` of `sd_notify(3)`); one line, bounded.
+    pub status: Option<String>,
     /// Why it is in this state, when that is not plain from the state: a failed start, a time-out, giving up.
     pub reason: Option<String>,
 }
@@ -84,9 +88,11 @@ impl Snapshot {
             run: None,
             pid: None,
             ready: false,
+            terminal: false,
             started: None,
             restarts: 0,
             exit: None,
+            status: None,
             reason: None,
         }
     }

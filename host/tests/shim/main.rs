@@ -1,6 +1,7 @@
 //! Drives the built `ostler-shim` with real children, as a daemon would.
 
 mod harness;
+mod terminal;
 mod trees;
 
 use std::fs;

@@ -1,10 +1,12 @@
 //! The commands: a file each, its doc comment the help, `Args` the options, `run` what it does.
 
+pub mod attach;
 pub mod daemon;
 pub mod demo;
 pub mod diagnose;
 pub mod doctor;
 pub mod down;
+pub mod health;
 pub mod init;
 pub mod logs;
 pub mod mcp;
@@ -34,7 +36,9 @@ pub enum Command {
     Logs(logs::Args),
     Wait(wait::Args),
     Send(send::Args),
+    Attach(attach::Args),
     Diagnose(diagnose::Args),
+    Health(health::Args),
     #[command(subcommand)]
     Plugin(plugin::Command),
     Status(status::Args),
@@ -52,6 +56,7 @@ impl Command {
             Self::Logs(args) => args.json,
             Self::Wait(args) => args.json,
             Self::Diagnose(args) => args.json,
+            Self::Health(args) => args.json,
             Self::Plugin(plugin::Command::List(args)) => args.json,
             Self::Status(args) => args.json,
             Self::Doctor(args) => args.json,
@@ -62,6 +67,7 @@ impl Command {
             | Self::Stop(_)
             | Self::Restart(_)
             | Self::Send(_)
+            | Self::Attach(_)
             | Self::Mcp(_)
             | Self::Plugin(plugin::Command::Build(_))
             | Self::Demo(_)
@@ -84,7 +90,9 @@ impl Command {
             Self::Logs(args) => block_on(logs::run(args, context)),
             Self::Wait(args) => block_on(wait::run(args, context)),
             Self::Send(args) => block_on(send::run(args, context)),
+            Self::Attach(args) => block_on(attach::run(args, context)),
             Self::Diagnose(args) => block_on(diagnose::run(args, context)),
+            Self::Health(args) => block_on(health::run(args, context)),
             Self::Plugin(command) => block_on(plugin::run(command, context)),
             Self::Status(args) => block_on(status::run(args, context)),
             Self::Doctor(args) => block_on(doctor::run(args, context)),

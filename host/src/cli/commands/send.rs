@@ -13,7 +13,11 @@ const PIECE_BYTES: usize = 32 << 10;
 /// Writes to a process's standard input
 ///
 /// Words are joined with spaces, and a line end follows. With `-` standard input is passed on as
-/// it is, as it comes.
+/// it is, as it comes. What a process does not read is waited for, for 5 seconds.
+///
+/// Keys are ctrl-a to ctrl-z, enter, tab, space, escape, backspace, delete, up, down, left,
+/// right, home, end, page-up, page-down, f1 to f12. In a process without a terminal (`pty`)
+/// ctrl-c, ctrl-z and ctrl-\ are sent as the signals that a terminal makes of them.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -22,8 +26,12 @@ pub struct Args {
     name: String,
 
     /// The text, or - for standard input; put -- before text that begins with a dash
-    #[arg(value_name = "TEXT", required_unless_present = "eof")]
+    #[arg(value_name = "TEXT", required_unless_present_any = ["eof", "key"])]
     text: Vec<String>,
+
+    /// Presses a key, after the text if there is any; may be given several times
+    #[arg(long, value_name = "KEY")]
+    key: Vec<String>,
 
     /// Adds no line end
     #[arg(long)]
@@ -37,15 +45,22 @@ pub struct Args {
 /// Sends text.
 pub async fn run(args: Args, context: &Context) -> Outcome {
     let mut client = context.client().await?;
-    let Args { name, text, no_newline, eof } = args;
+    let Args { name, text, key: keys, no_newline, eof } = args;
     if text == ["-"] {
+        if !keys.is_empty() {
+            return Err(CliError::usage("standard input is passed on as it is, without keys")
+                .hint("press them with another `ostler send`"));
+        }
         return pass_on(&mut client, &name, eof, io::stdin().lock()).await;
     }
-    let mut text = text.join(" ");
-    if !no_newline && !text.is_empty() {
-        text.push('\n');
+    let text = text.join(" ");
+    let enter = !no_newline && !text.is_empty();
+    let reply = client.send(SendRequest { name, text, enter, keys, eof }).await?;
+    for signal in &reply.signals {
+        let name = &reply.process.name;
+        context
+            .note(&format!("{signal} was sent: `{name}` has no terminal to make it of a key (pty = false)"));
     }
-    client.send(SendRequest { name, text, eof }).await?;
     Ok(Code::Done)
 }
 
@@ -64,7 +79,9 @@ async fn pass_on(client: &mut Client, name: &str, eof: bool, mut input: impl Rea
         let text = take_text(&mut waiting, read == 0)?;
         let last = read == 0;
         if !text.is_empty() || (last && eof) {
-            client.send(SendRequest { name: name.to_owned(), text, eof: last && eof }).await?;
+            let request =
+                SendRequest { name: name.to_owned(), text, enter: false, keys: Vec::new(), eof: last && eof };
+            client.send(request).await?;
         }
         if last {
             return Ok(Code::Done);

@@ -5,12 +5,28 @@ use std::time::Duration;
 use super::duration::duration;
 use super::style::{self, FAINT, Palette};
 use super::table::{Cell, table};
+use super::text::visible;
 use crate::api::ProcessView;
 
 /// Returns the table of `ostler ps`.
 pub fn processes(palette: Palette, views: &[ProcessView]) -> String {
     let rows: Vec<_> = views.iter().map(row).collect();
-    table(palette, ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "PORTS", "LAST EXIT"], &rows)
+    let headings = ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "PORTS", "LAST EXIT"];
+    if views.iter().all(|view| view.status.is_none()) {
+        return table(palette, headings, &rows);
+    }
+    // Few processes say anything of themselves; the column is there when one does.
+    let [a, b, c, d, e, f, g] = headings;
+    let rows: Vec<_> = rows
+        .into_iter()
+        .zip(views)
+        .map(|([a, b, c, d, e, f, g], view)| {
+            let status =
+                view.status.as_deref().map_or_else(String::new, |status| visible(status).to_string());
+            [a, b, c, d, e, f, g, status.into()]
+        })
+        .collect();
+    table(palette, [a, b, c, d, e, f, g, "STATUS"], &rows)
 }
 
 fn row(view: &ProcessView) -> [Cell; 7] {
@@ -68,6 +84,7 @@ mod tests {
             restarts: 0,
             exit: None,
             ports: Vec::new(),
+            status: None,
         }
     }
 
@@ -101,6 +118,17 @@ mod tests {
         worker  running  4712  90ms     2         -          killed by SIGKILL (9)
         web     failed   -     -        0         -          exit code 1
         db      stopped  -     -        0         -          -
+        ");
+    }
+
+    #[test]
+    fn what_a_process_says_of_itself_is_shown_when_it_does() {
+        let mut views = views();
+        views[0].status = Some("Processing \u{1b}[31mrequests".into());
+        insta::assert_snapshot!(processes(Palette::PLAIN, &views[..2]), @"
+        NAME    STATE    PID   UPTIME   RESTARTS  PORTS      LAST EXIT              STATUS
+        api     ready    4711  12m 34s  0         8000,8001  -                      Processing ␛[31mrequests
+        worker  running  4712  90ms     2         -          killed by SIGKILL (9)
         ");
     }
 

@@ -171,7 +171,7 @@ fn limits_that_no_program_can_live_with_are_refused() {
     check(&[
         (
             "limits = { memory = \"1000\" }",
-            "3:21: `limits.memory` must be at least 1024 KiB | no program starts with less; a number without a unit is bytes",
+            "3:21: `limits.memory` must be at least 1 MiB | no program starts with less; a number without a unit is bytes",
         ),
         ("limits = { memory = -1 }", "3:21: `limits.memory` may not be negative"),
         (
@@ -222,7 +222,7 @@ fn limits_that_no_program_can_live_with_are_refused() {
         ),
         (
             "limits = { as = 4096 }",
-            "3:17: `limits.as` must be at least 1024 KiB | no program starts with less; a number without a unit is bytes",
+            "3:17: `limits.as` must be at least 1 MiB | no program starts with less; a number without a unit is bytes",
         ),
         (
             "limits = { cpu-time = \"200ms\" }",
@@ -398,6 +398,7 @@ fn what_is_wrong_with_groups_is_told() {
     assert_eq!(with("groups = [\"web\", \"web\"]"), ["3:18: `web` is listed twice"]);
     let taken = "`api` is a process, so a group cannot have this name | commands take both by their names; call the group otherwise";
     assert_eq!(with("[group.api]\nprocesses = [\"api\"]"), [format!("3:8: {taken}")]);
+    assert_eq!(with("[group.api]\nprocesses = [\"x\"]").len(), 2);
     assert_eq!(with("groups = [\"api\"]"), [format!("3:11: {taken}")]);
     assert_eq!(
         with("[group.web]"),
@@ -434,6 +435,18 @@ fn a_process_that_is_wrong_itself_still_counts_as_a_member() {
     assert_eq!(said(text).len(), 1, "{:?}", said(text));
     let text = "[process.api]\ncommand = \"x\"\ngroups = 5\n[group.web]\n";
     assert_eq!(said(text).len(), 1, "{:?}", said(text));
+}
+
+#[test]
+fn globs_and_schedules_without_end_are_read_in_reasonable_time() {
+    let globs = vec!["\"**/*a?[0-9]{b,c}*\""; 250].join(", ");
+    let text: String = (0..150)
+        .map(|n| {
+            format!("[process.p{n}]\ncommand = \"x\"\nwatch = [{globs}]\nschedule = \"0 0 30 2 +MON\"\n")
+        })
+        .collect();
+    // Every schedule is wrong, and every glob is read before that is known.
+    assert_eq!(read(&text).unwrap_err().problems().len(), 50);
 }
 
 #[test]

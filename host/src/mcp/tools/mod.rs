@@ -16,6 +16,7 @@ use super::arguments::{self, Argument, Arguments};
 use super::reply::{Failure, Reply};
 use super::toolset::{Toolset, Toolsets};
 
+mod check_process_health;
 mod diagnose_process;
 mod get_logs;
 mod list_processes;
@@ -36,6 +37,7 @@ enum Id {
     WaitFor,
     SendInput,
     DiagnoseProcess,
+    CheckProcessHealth,
 }
 
 /// What a client may be told of a tool.
@@ -65,7 +67,7 @@ enum Effect {
 }
 
 /// Every tool, in the order clients list them.
-const TOOLS: [&Spec; 8] = [
+const TOOLS: [&Spec; 9] = [
     &list_processes::SPEC,
     &start_process::SPEC,
     &stop_process::SPEC,
@@ -74,6 +76,7 @@ const TOOLS: [&Spec; 8] = [
     &wait_for::SPEC,
     &send_input::SPEC,
     &diagnose_process::SPEC,
+    &check_process_health::SPEC,
 ];
 
 /// Returns the tools of `toolsets`.
@@ -121,6 +124,7 @@ impl Spec {
             Id::WaitFor => wait_for::call(api, caller, &arguments).await,
             Id::SendInput => send_input::call(api, caller, &arguments).await,
             Id::DiagnoseProcess => diagnose_process::call(api, caller, &arguments).await,
+            Id::CheckProcessHealth => check_process_health::call(api, caller, &arguments).await,
         }
     }
 }

@@ -4,6 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+fn sizes() -> impl Strategy<Value = TerminalSize> {
+    (1u16.., 1u16..).prop_map(|(rows, cols)| TerminalSize::new(rows, cols).unwrap())
+}
+
 fn requests() -> impl Strategy<Value = Request> {
     prop_oneof![
         (any::<i32>(), 0u8..3)
@@ -12,6 +16,8 @@ fn requests() -> impl Strategy<Value = Request> {
         Just(Request::CloseStdin),
         any::<u64>().prop_map(|seen| Request::Arm { seen }),
         Just(Request::Ping),
+        sizes().prop_map(|size| Request::Resize { size }),
+        any::<bool>().prop_map(|on| Request::Tail { on }),
     ]
 }
 
@@ -44,7 +50,29 @@ fn reports() -> impl Strategy<Value = Report> {
         }),
         any::<(u32, i32)>().prop_map(|(reached, errno)| Report::Signalled { reached, errno }),
         Just(Report::Pong),
+        sizes().prop_map(|size| Report::Terminal { size }),
+        any::<(bool, u64)>().prop_map(|(on, end)| Report::Tailing { on, end }),
+        (0u8..3, proptest::collection::vec(any::<u8>(), 0..200))
+            .prop_map(|(stream, bytes)| Report::Output { stream: Stream::from_u8(stream).unwrap(), bytes }),
+        any::<u64>().prop_map(|bytes| Report::OutputGap { bytes }),
+        Just(Report::StdinRoom),
+        notified().prop_map(Report::Notified),
     ]
+}
+
+fn notified() -> impl Strategy<Value = Notified> {
+    let most = u64::try_from(bounds::NOTIFY_EXTEND.as_millis()).unwrap();
+    (any::<[bool; 4]>(), proptest::option::of(any::<u32>()), 0..most, "[a-zA-Z ü]{0,60}").prop_map(
+        |([ready, reloading, stopping, triggered], age, extended, status)| Notified {
+            ready,
+            reloading,
+            stopping,
+            triggered,
+            watchdog_age: age.map(|age| Duration::from_millis(age.into())),
+            extended: Duration::from_millis(extended),
+            status,
+        },
+    )
 }
 
 proptest! {
@@ -95,6 +123,20 @@ fn a_frame_that_lies_about_its_length_is_refused() {
     assert_eq!(Request::decode(&[0; 4]), Err(FrameError::Empty));
     assert_eq!(Request::decode(&[2, 0, 0, 0, tag::ARM, 0]), Err(FrameError::Malformed { tag: tag::ARM }));
     assert_eq!(Request::decode(&[2, 0, 0, 0, 200, 9]), Ok(Some((Request::Unknown { tag: 200 }, 6))));
+}
+
+#[test]
+fn a_terminal_without_a_side_is_refused() {
+    let frame = [5, 0, 0, 0, tag::RESIZE, 24, 0, 0, 0];
+    assert_eq!(Request::decode(&frame), Err(FrameError::Malformed { tag: tag::RESIZE }));
+}
+
+#[test]
+fn the_longest_output_fits_into_a_frame() {
+    let mut bytes = Vec::new();
+    Report::Output { stream: Stream::Stdout, bytes: vec![b'x'; bounds::SPOOL_FRAME_BYTES] }
+        .encode(&mut bytes);
+    assert!(Report::decode(&bytes).unwrap().is_some());
 }
 
 #[test]

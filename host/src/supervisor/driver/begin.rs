@@ -1,22 +1,28 @@
 //! How a run begins: launched, adopted, or recalled from an earlier daemon.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{ActiveRun, Driver, End, Event, Life, Phase, SPAWN_WAIT, StartReply};
+use super::end::Over;
+use super::{ActiveRun, Condition, Driver, End, Event, Life, Phase, SPAWN_WAIT, StartReply};
 use crate::model::{RunId, Time};
 use crate::shim::LimitHits;
 use crate::shim::control::Report;
 use crate::store::ProcessId;
-use crate::supervisor::adopt::{LastRun, OpenRun};
+use crate::supervisor::adopt::{Before, LastRun, OpenRun};
 use crate::supervisor::handle::{StartError, Started, Stopped};
+use crate::supervisor::input::{self, Answer, Feeder};
 use crate::supervisor::link::{ShimLink, Upward};
+use crate::supervisor::policy::Ended;
 use crate::supervisor::preflight::StartProblem;
+use crate::supervisor::probe::Notice;
 use crate::supervisor::snapshot::State;
-use crate::supervisor::{Bell, RunBegan, RunEvent, launch, ready};
+use crate::supervisor::tail::Tails;
+use crate::supervisor::{Bell, RunBegan, RunEvent, launch};
 
 impl Driver {
     pub(super) async fn launch(&mut self, reason: &str, starters: Vec<StartReply>) {
@@ -46,6 +52,7 @@ impl Driver {
     }
 
     pub(super) fn adopt(&mut self, open: OpenRun) {
+        self.recall_history(&open.before);
         match self.attach(open.run, open.socket, open.began) {
             Ok(active) => {
                 self.announce(&active);
@@ -57,6 +64,9 @@ impl Driver {
 
     /// Takes up the story after a run that ended when no daemon was looking, or under an earlier one.
     pub(super) fn recall(&mut self, last: LastRun) {
+        if last.wanted {
+            self.recall_history(&last.before);
+        }
         self.publish(|snapshot| {
             snapshot.run = Some(last.run);
             snapshot.started = Some(last.began);
@@ -64,7 +74,12 @@ impl Driver {
         });
         match last.exit {
             Some(exit) if last.wanted => {
-                self.after_exit(exit, last.ended.since(last.began), exit.with_note(last.note.as_deref()))
+                let lived = last.ended.since(last.began);
+                // Decided as of then: what was given up long ago must not come back with a new daemon.
+                let moment = self.moment_of(last.ended);
+                let ended = Ended::Exited(exit);
+                let how = exit.with_note(last.note.as_deref());
+                self.after_end(Over { ended, exit: Some(exit), lived, moment, how });
             }
             None if last.wanted => self.publish(|snapshot| {
                 snapshot.state = State::Failed;
@@ -72,6 +87,16 @@ impl Driver {
             }),
             _ => {}
         }
+    }
+
+    /// Goes on counting restarts where the daemon before this one stopped.
+    fn recall_history(&mut self, before: &Before) {
+        let config = Arc::clone(&self.config);
+        let mut history = std::mem::take(&mut self.history);
+        let restarts =
+            history.recall(&config.restart, &before.runs, before.is_restart, |time| self.moment_of(time));
+        self.history = history;
+        self.publish(|snapshot| snapshot.restarts = restarts);
     }
 
     pub(super) fn attach(
@@ -82,12 +107,25 @@ impl Driver {
     ) -> std::io::Result<ActiveRun> {
         let inner = self.inner.clone();
         let events = self.context.events.clone();
+        let (input_answers, answers) = input::answers();
+        let tails = Tails::default();
+        let reported = tails.clone();
         let link = ShimLink::attach(run, socket, move |upward| match upward {
             // Doorbells go straight to the pipeline: a flood must not queue up behind a driver.
             Upward::Report(Report::Doorbell { .. }) => drop(events.send(RunEvent::Output(run))),
+            // Nor must input, or those who look on.
+            Upward::Report(Report::StdinTaken { accepted, open }) => {
+                let _ = input_answers.send(Answer::Taken { accepted: accepted as usize, open });
+            }
+            Upward::Report(Report::StdinRoom) => {
+                let _ = input_answers.send(Answer::Room);
+            }
+            Upward::Report(Report::Tailing { on: true, end }) => reported.began(end),
+            Upward::Report(Report::Output { stream, bytes }) => reported.output(stream, bytes),
+            Upward::Report(Report::OutputGap { bytes }) => reported.gap(bytes),
             upward => drop(inner.send(Event::Report(run, upward))),
         })?;
-        let (signs, _) = mpsc::unbounded_channel();
+        let input = Feeder::spawn(link.clone(), answers);
         Ok(ActiveRun {
             run,
             shim: None,
@@ -102,9 +140,14 @@ impl Driver {
             starters: Vec::new(),
             stoppers: Vec::new(),
             successors: Vec::new(),
-            readers: Vec::new(),
-            signs,
-            watcher: None,
+            input,
+            tails,
+            port: launch::port(&self.config),
+            notices: watch::channel(Notice::default()).0,
+            condition: Condition::default(),
+            watchers: None,
+            condemned: None,
+            kill_latest: None,
         })
     }
 
@@ -114,6 +157,9 @@ impl Driver {
             snapshot.run = Some(active.run);
             snapshot.started = Some(active.began);
             snapshot.ready = false;
+            // The shim tells whether it has one.
+            snapshot.terminal = false;
+            snapshot.status = None;
         });
         let began = RunBegan {
             run: active.run,
@@ -128,6 +174,11 @@ impl Driver {
     pub(super) fn fail_start(&mut self, problem: &StartProblem, starters: Vec<StartReply>) {
         warn!(process = %self.name, %problem, "cannot start");
         self.life = Life::Down;
+        // Whoever asked for the start hears of it and decides; a restart has nobody else to try it again.
+        if starters.is_empty() && problem.may_pass() {
+            let (ended, how, moment) = (Ended::NotSpawned, problem.to_string(), self.moment());
+            return self.after_end(Over { ended, exit: None, lived: Duration::ZERO, moment, how });
+        }
         self.publish(|snapshot| {
             snapshot.state = State::Failed;
             snapshot.pid = None;
@@ -141,8 +192,6 @@ impl Driver {
 
     pub(super) fn started(&mut self, pid: u32, start_ticks: u64) {
         let has_check = self.config.ready.check.is_some();
-        let ready_config = self.config.ready.clone();
-        let (store, inner) = (Arc::clone(&self.context.store), self.inner.clone());
         let Life::Up(active) = &mut self.life else { return };
         let run = active.run;
         active.pid = Some(pid);
@@ -150,16 +199,14 @@ impl Driver {
         let stopping = matches!(active.phase, Phase::Stopping { .. });
         if !stopping {
             active.phase = Phase::Living;
-            let (signs, signs_rx) = mpsc::unbounded_channel();
-            active.signs = signs;
-            let subject = ready::Subject { run, pid, ready: ready_config, store };
-            let report = move |readiness| drop(inner.send(Event::Readiness(run, readiness)));
-            active.watcher = Some(tokio::spawn(ready::watch(subject, signs_rx, report)).abort_handle());
         }
         for starter in active.starters.drain(..) {
             let _ = starter.send(Ok(Started { run, already_running: false }));
         }
         info!(process = %self.name, run = %run, pid, "child runs");
+        if !stopping {
+            self.watch_run(run, pid);
+        }
         self.publish(|snapshot| {
             snapshot.pid = Some(pid);
             if !stopping {

@@ -10,11 +10,23 @@ use super::{ActiveRun, Driver, End, Life, Phase, RECORD_AGAIN};
 use crate::model::{Exit, RunId, Time};
 use crate::store::CatalogueError;
 use crate::supervisor::adopt::{Ending, ending, kill_orphan};
-use crate::supervisor::handle::{SendError, Started, Stopped};
-use crate::supervisor::policy::Decision;
+use crate::supervisor::handle::{Started, Stopped};
+use crate::supervisor::policy::{Decision, Ended, Moment};
 use crate::supervisor::preflight::StartProblem;
 use crate::supervisor::snapshot::State;
 use crate::supervisor::{Context, RunEvent, cgroup, limits};
+
+/// A life that is over without anybody having asked for it.
+pub(super) struct Over {
+    pub(super) ended: Ended,
+    /// How the child ended, when there was one.
+    pub(super) exit: Option<Exit>,
+    pub(super) lived: Duration,
+    /// When it ended.
+    pub(super) moment: Moment,
+    /// All that in words.
+    pub(super) how: String,
+}
 
 impl Driver {
     pub(super) async fn shim_vanished(&mut self) {
@@ -51,30 +63,33 @@ impl Driver {
     pub(super) async fn ended(&mut self, note: Option<String>) {
         let Life::Up(active) = std::mem::replace(&mut self.life, Life::Down) else { return };
         let mut active = *active;
-        if let Some(watcher) = active.watcher.take() {
-            watcher.abort();
-        }
+        active.watchers = None;
         let exit = active.exit.unwrap_or(Exit { code: None, signal: None });
         let note = self.with_limits(note, &active, exit);
-        let how = match &active.phase {
+        let mut how = match &active.phase {
             Phase::Stopping { killed: true, .. } => {
                 let how = format!("{exit} after a grace of {:?}", self.config.stop.grace);
                 note.as_ref().map_or_else(|| how.clone(), |note| format!("{how}; {note}"))
             }
             _ => exit.with_note(note.as_deref()),
         };
-        self.close_run(&mut active, End::Exited { exit, note }).await;
-        for reader in active.readers.drain(..) {
-            let _ = reader.send(Err(SendError::NotRunning));
+        // What it was stopped for counts more than how it went.
+        if let Some(condemned) = &active.condemned {
+            how = format!("{condemned}; {how}");
         }
+        let note = [active.condemned.clone(), note].into_iter().flatten().reduce(|a, b| format!("{a}; {b}"));
+        self.close_run(&mut active, End::Exited { exit, note }).await;
         for starter in active.starters.drain(..) {
             let _ = starter.send(Ok(Started { run: active.run, already_running: false }));
         }
         let stopped = matches!(active.phase, Phase::Stopping { .. });
-        if stopped || !active.successors.is_empty() {
+        let is_asked_for = !active.stoppers.is_empty() || !active.successors.is_empty();
+        if is_asked_for || (stopped && active.condemned.is_none()) {
             self.after_stop(active, exit, how).await;
         } else {
-            self.after_exit(exit, active.since.elapsed(), how);
+            let ended = if active.condemned.is_some() { Ended::Unhealthy } else { Ended::Exited(exit) };
+            let (lived, moment) = (active.lived(), self.moment());
+            self.after_end(Over { ended, exit: Some(exit), lived, moment, how });
         }
     }
 
@@ -110,17 +125,19 @@ impl Driver {
         }
     }
 
-    pub(super) fn after_exit(&mut self, exit: Exit, lived: Duration, how: String) {
-        let now = Instant::now();
-        match self.history.decide(&self.config.restart, Some(exit), lived, now.into_std()) {
+    pub(super) fn after_end(&mut self, over: Over) {
+        let Over { ended, exit, lived, moment, how } = over;
+        match self.history.decide(&self.config.restart, ended, lived, moment, dice()) {
             Decision::Restart { after } => {
-                info!(process = %self.name, %exit, ?after, "starting again");
-                self.life = Life::Backoff { until: now + after };
+                // To the millisecond, which is all that anybody reads of it.
+                let after = Duration::from_millis(u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+                info!(process = %self.name, how, ?after, "starting again");
+                self.life = Life::Backoff { until: Instant::now() + after };
                 self.publish(|snapshot| {
                     snapshot.state = State::Backoff;
                     snapshot.pid = None;
                     snapshot.ready = false;
-                    snapshot.exit = Some(exit);
+                    snapshot.exit = exit.or(snapshot.exit);
                     snapshot.restarts += 1;
                     snapshot.reason = Some(format!("{how}; starting again in {after:?}"));
                 });
@@ -130,11 +147,12 @@ impl Driver {
                     Decision::GiveUp { reason } => format!("{how}; {reason}"),
                     _ => how,
                 };
+                let is_well = matches!(ended, Ended::Exited(exit) if exit.is_success());
                 self.publish(|snapshot| {
-                    snapshot.state = if exit.is_success() { State::Exited } else { State::Failed };
+                    snapshot.state = if is_well { State::Exited } else { State::Failed };
                     snapshot.pid = None;
                     snapshot.ready = false;
-                    snapshot.exit = Some(exit);
+                    snapshot.exit = exit.or(snapshot.exit);
                     snapshot.reason = Some(reason);
                 });
             }
@@ -171,6 +189,13 @@ impl Driver {
     }
 }
 
+/// Returns a random number; good enough to keep processes apart, and for nothing else.
+fn dice() -> u32 {
+    use std::hash::BuildHasher;
+    let random = std::hash::RandomState::new().hash_one(());
+    (random >> 32) as u32
+}
+
 /// Writes down how a run ended; an error is one that may pass.
 async fn record(
     context: &Arc<Context>,
@@ -180,7 +205,7 @@ async fn record(
 ) -> Result<(), CatalogueError> {
     let (context, end) = (Arc::clone(context), Arc::clone(end));
     let recorded = tokio::task::spawn_blocking(move || {
-        let _ = std::fs::remove_file(context.shim_socket(run));
+        context.remove_sockets(run);
         // Read before the run is closed, for its directory goes then.
         let over = cgroup::of_run(&context.run_dir(run));
         let recorded = match &*end {

@@ -2,28 +2,36 @@
 //! sign of readiness, a deadline — and [`Driver::handle`] decides what follows.
 
 mod begin;
+mod condition;
 mod end;
+mod streams;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
+use crate::bounds;
 use crate::config::ProcessConfig;
 use crate::model::{Exit, ProcessName, RunId, Time};
 use crate::shim::LimitHits;
-use crate::shim::control::{Report, Request, Scope};
+use crate::shim::control::{Report, Request, Scope, SpawnFault};
 use crate::store::Wanted;
 use crate::supervisor::adopt::Past;
-use crate::supervisor::handle::{Command, Handle, SendError, StartError, Started, Stopped};
+use crate::supervisor::driver::condition::{Condition, Watchers};
+use crate::supervisor::handle::{Command, Handle, StartError, Started, Stopped};
+use crate::supervisor::health::Finding;
+use crate::supervisor::input::{Feeder, Job};
 use crate::supervisor::link::{ShimLink, Upward};
-use crate::supervisor::policy::History;
+use crate::supervisor::looks::Looks;
+use crate::supervisor::policy::{History, Moment};
 use crate::supervisor::preflight::StartProblem;
-use crate::supervisor::ready::{Readiness, Sign};
+use crate::supervisor::probe::Notice;
+use crate::supervisor::ready::Readiness;
 use crate::supervisor::snapshot::{Snapshot, State};
+use crate::supervisor::tail::Tails;
 use crate::supervisor::{Context, launch};
 
 /// Time for a shim to say that its child runs; it takes milliseconds.
@@ -32,6 +40,10 @@ const SPAWN_WAIT: Duration = Duration::from_secs(10);
 const KILL_WAIT: Duration = Duration::from_secs(10);
 /// Pause before what could not be recorded is recorded again.
 const RECORD_AGAIN: Duration = Duration::from_secs(1);
+/// A life that ended by itself, well, within this time and left processes behind has put them into the background.
+const FORKED_AWAY: Duration = Duration::from_secs(10);
+/// Where the driver's clock for its restart policy begins: far enough from nothing for what was before.
+const CLOCK_BEGINS: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 10);
 /// A wait that is never over.
 const FOREVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
@@ -46,6 +58,7 @@ enum Event {
     Command(Command),
     Report(RunId, Upward),
     Readiness(RunId, Readiness),
+    Health(RunId, Finding),
     Deadline,
     /// A wish that could not be recorded is to be recorded again.
     WishDue,
@@ -61,6 +74,10 @@ struct Driver {
     inner: mpsc::UnboundedSender<Event>,
     snapshots: watch::Sender<Snapshot>,
     history: History,
+    /// When this driver began, for the moments of `history`.
+    origin: Instant,
+    /// What checks have seen lately.
+    looks: Looks,
     life: Life,
     /// What the user wants, when the catalogue could not be written (a full disk), and when to try again.
     unrecorded: Option<(Wanted, Instant)>,
@@ -93,9 +110,31 @@ struct ActiveRun {
     stoppers: Vec<oneshot::Sender<Stopped>>,
     /// Starts to answer once this run is gone.
     successors: Vec<(String, StartReply)>,
-    readers: Vec<oneshot::Sender<Result<usize, SendError>>>,
-    signs: mpsc::UnboundedSender<Sign>,
-    watcher: Option<AbortHandle>,
+    input: Feeder,
+    tails: Tails,
+    /// The port it was given.
+    port: Option<u16>,
+    /// What it says of itself.
+    notices: watch::Sender<Notice>,
+    condition: Condition,
+    /// From the moment it runs until it is told to stop.
+    watchers: Option<Watchers>,
+    /// Why it is being stopped though nobody asked for it: its health check has failed.
+    condemned: Option<String>,
+    /// However much time it asks for while it stops, then it is killed.
+    kill_latest: Option<Instant>,
+}
+
+impl ActiveRun {
+    /// Returns how long it has lived, under this daemon and those before it.
+    fn lived(&self) -> Duration {
+        Time::now().since(self.began).max(self.since.elapsed())
+    }
+
+    /// Returns whether it runs, and nobody has told it to stop.
+    fn is_living(&self) -> bool {
+        matches!(self.phase, Phase::Living) && self.exit.is_none()
+    }
 }
 
 enum Phase {
@@ -123,7 +162,8 @@ impl Driver {
         let (inner, events) = mpsc::unbounded_channel();
         let (snapshots, snapshots_rx) = watch::channel(Snapshot::new(name.clone()));
         let (config_tx, config_rx) = watch::channel(Arc::clone(&config));
-        let handle = Handle { commands, snapshots: snapshots_rx, config: config_rx };
+        let looks = Looks::default();
+        let handle = Handle { commands, snapshots: snapshots_rx, config: config_rx, looks: looks.clone() };
         let (history, life) = (History::default(), Life::Down);
         let mut driver = Self {
             name,
@@ -133,6 +173,8 @@ impl Driver {
             inner,
             snapshots,
             history,
+            origin: Instant::now(),
+            looks,
             life,
             unrecorded: None,
         };
@@ -182,14 +224,20 @@ impl Driver {
             Event::Command(Command::Start { reason, reply }) => self.start(&reason, reply).await,
             Event::Command(Command::Restart { reason, reply }) => self.restart(reason, reply).await,
             Event::Command(Command::Stop { reply }) => self.stop(reply).await,
-            Event::Command(Command::Send { bytes, eof, reply }) => self.send(bytes, eof, reply),
+            Event::Command(Command::Send { bytes, eof, reply }) => self.send(Job { bytes, eof, reply }),
+            Event::Command(Command::Interrupt { signal, reply }) => self.interrupt(signal, reply),
+            Event::Command(Command::Resize { size }) => self.resize(size),
+            Event::Command(Command::Tail { reply }) => self.tail(reply),
+            Event::Command(Command::TailLeft { run }) => self.tail_left(run),
             Event::Command(Command::Sign { run, sign }) => {
-                if let Some(active) = self.active(run) {
-                    let _ = active.signs.send(sign);
+                if let Some(watchers) = self.active(run).and_then(|active| active.watchers.as_ref()) {
+                    let _ = watchers.signs.send(sign);
                 }
             }
+            Event::Command(Command::Check { reply }) => self.check(reply),
             Event::Report(run, upward) => self.report(run, upward).await,
             Event::Readiness(run, readiness) => self.readiness(run, readiness),
+            Event::Health(run, finding) => self.health(run, finding),
             Event::Deadline => self.deadline_passed().await,
             Event::WishDue => {
                 if let Some((wanted, _)) = self.unrecorded.clone() {
@@ -266,9 +314,8 @@ impl Driver {
         }
         info!(process = %self.name, run = %active.run, signal = stop.signal, "stopping");
         active.phase = Phase::Stopping { deadline: Instant::now() + stop.grace, killed: false };
-        if let Some(watcher) = active.watcher.take() {
-            watcher.abort();
-        }
+        active.kill_latest = Some(Instant::now() + stop.grace + bounds::NOTIFY_EXTEND);
+        active.watchers = None;
         if active.link.send(Request::Signal { signal: stop.signal, scope: Scope::Group }).is_err() {
             debug!(process = %self.name, "the shim is gone already");
         }
@@ -276,23 +323,6 @@ impl Driver {
             snapshot.state = State::Stopping;
             snapshot.ready = false;
         });
-    }
-
-    fn send(&mut self, bytes: Vec<u8>, eof: bool, reply: oneshot::Sender<Result<usize, SendError>>) {
-        let Life::Up(active) = &mut self.life else {
-            let _ = reply.send(Err(SendError::NotRunning));
-            return;
-        };
-        if active.pid.is_none() || active.exit.is_some() {
-            let _ = reply.send(Err(SendError::NotRunning));
-            return;
-        }
-        let sent = active.link.send(Request::Stdin { bytes });
-        let closed = if eof { active.link.send(Request::CloseStdin) } else { Ok(()) };
-        match sent.and(closed) {
-            Ok(()) => active.readers.push(reply),
-            Err(_) => drop(reply.send(Err(SendError::ShimGone))),
-        }
     }
 
     // ---- what the shim reports ----
@@ -306,7 +336,11 @@ impl Driver {
             Upward::Report(Report::SpawnFailed(failure)) => {
                 let cwd = self.config.cwd.to_string_lossy().into_owned();
                 let program = launch::words(&self.config).swap_remove(0);
-                let problem = StartProblem::Spawn(failure.describe(&program, &cwd));
+                let why = failure.describe(&program, &cwd);
+                let problem = match failure.what {
+                    SpawnFault::System | SpawnFault::NoSocket => StartProblem::System(why),
+                    _ => StartProblem::Spawn(why),
+                };
                 self.spawn_failed(&problem).await;
             }
             Upward::Report(Report::Exited { exit, .. }) => {
@@ -324,15 +358,11 @@ impl Driver {
                     active.hits = hits;
                 }
             }
-            Upward::Report(Report::StdinTaken { accepted, open }) => {
-                self.stdin_taken(accepted as usize, open)
+            Upward::Report(Report::Terminal { .. }) => {
+                self.publish(|snapshot| snapshot.terminal = true);
             }
             Upward::Report(Report::Done { leftovers, lost_bytes, lost_lines, .. }) => {
-                let left = match leftovers {
-                    0 => None,
-                    1 => Some("a process it had left behind was stopped".to_owned()),
-                    many => Some(format!("{many} processes it had left behind were stopped")),
-                };
+                let left = self.left_behind(run, leftovers);
                 let lost = (lost_bytes > 0).then(|| {
                     format!(
                         "its last {lost_lines} lines ({lost_bytes} bytes) were lost for want of disk space"
@@ -341,48 +371,40 @@ impl Driver {
                 let notes: Vec<String> = left.into_iter().chain(lost).collect();
                 self.ended((!notes.is_empty()).then(|| notes.join("; "))).await;
             }
+            Upward::Report(Report::Notified(said)) => self.notified(run, said),
             Upward::Closed => self.shim_vanished().await,
             Upward::Report(_) => {}
         }
     }
 
-    fn stdin_taken(&mut self, accepted: usize, open: bool) {
-        let Life::Up(active) = &mut self.life else { return };
-        if active.readers.is_empty() {
-            return;
-        }
-        // Answers come in the order of the requests.
-        let reply = active.readers.remove(0);
-        let _ = reply.send(if open { Ok(accepted) } else { Err(SendError::Closed) });
+    /// Tells what became of the processes that outlived the main one. A program that puts itself into the background
+    /// ends well and at once, and whoever started it is surprised that it is gone.
+    fn left_behind(&mut self, run: RunId, leftovers: u32) -> Option<String> {
+        let were_stopped = match leftovers {
+            0 => return None,
+            1 => "a process it had left behind was stopped".to_owned(),
+            many => format!("{many} processes it had left behind were stopped"),
+        };
+        let active = self.active(run)?;
+        let is_well = active.exit.is_some_and(Exit::is_success);
+        let has_forked_away =
+            is_well && active.lived() < FORKED_AWAY && matches!(active.phase, Phase::Living);
+        Some(if has_forked_away {
+            format!(
+                "it went into the background: the process that was started ended at once, and {were_stopped}; \
+                 make it stay in the foreground, by an option such as --foreground or --no-daemon, or without `&`"
+            )
+        } else {
+            were_stopped
+        })
     }
 
-    // ---- readiness and deadlines ----
-
-    fn readiness(&mut self, run: RunId, readiness: Readiness) {
-        let Some(active) = self.active(run) else { return };
-        if !matches!(active.phase, Phase::Living) || active.exit.is_some() {
-            return;
-        }
-        let took = active.since.elapsed();
-        self.publish(|snapshot| match readiness {
-            Readiness::Ready => {
-                snapshot.state = State::Ready;
-                snapshot.ready = true;
-                snapshot.reason = None;
-            }
-            Readiness::Withdrawn(reason) | Readiness::Late(reason) => {
-                snapshot.state = State::Unhealthy;
-                snapshot.ready = false;
-                snapshot.reason = Some(reason);
-            }
-        });
-        debug!(process = %self.name, %run, ?took, "readiness changed");
-    }
+    // ---- deadlines ----
 
     async fn deadline_passed(&mut self) {
         match &mut self.life {
             Life::Down => {}
-            Life::Backoff { .. } => self.launch("restart", Vec::new()).await,
+            Life::Backoff { .. } => self.launch(launch::RESTARTED, Vec::new()).await,
             Life::Up(active) => match &mut active.phase {
                 Phase::Living => {}
                 Phase::Spawning { .. } => {
@@ -439,6 +461,16 @@ impl Driver {
                 None
             }
         };
+    }
+
+    /// Returns what time it is for the restart policy.
+    fn moment(&self) -> Moment {
+        CLOCK_BEGINS + self.origin.elapsed()
+    }
+
+    /// Returns what a time of day, not later than now, is for the restart policy.
+    fn moment_of(&self, time: Time) -> Moment {
+        self.moment().saturating_sub(Time::now().since(time))
     }
 
     fn publish(&self, change: impl FnOnce(&mut Snapshot)) {

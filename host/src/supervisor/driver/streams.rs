@@ -1,0 +1,69 @@
+//! What goes into a run and comes out of it for those who look on: input, keys that are signals, the terminal's size,
+//! and following the output.
+
+use tokio::sync::oneshot;
+
+use super::{ActiveRun, Driver, Life};
+use crate::model::{RunId, TerminalSize};
+use crate::shim::control::{Request, Scope};
+use crate::supervisor::handle::SendError;
+use crate::supervisor::input::Job;
+use crate::supervisor::tail::Followed;
+
+type TailReply = oneshot::Sender<Result<(RunId, oneshot::Receiver<Followed>), SendError>>;
+
+impl Driver {
+    pub(super) fn send(&mut self, job: Job) {
+        match self.living() {
+            Some(active) => active.input.feed(job),
+            None => drop(job.reply.send(Err(SendError::NotRunning))),
+        }
+    }
+
+    pub(super) fn interrupt(&mut self, signal: i32, reply: oneshot::Sender<Result<(), SendError>>) {
+        let request = Request::Signal { signal, scope: Scope::Group };
+        let result = match self.living() {
+            Some(active) => active.link.send(request).map_err(|_| SendError::ShimGone),
+            None => Err(SendError::NotRunning),
+        };
+        let _ = reply.send(result);
+    }
+
+    pub(super) fn resize(&mut self, size: TerminalSize) {
+        if let Some(active) = self.living() {
+            // A shim that cannot be reached is about to be reported as ended.
+            let _ = active.link.send(Request::Resize { size });
+        }
+    }
+
+    pub(super) fn tail(&mut self, reply: TailReply) {
+        let Some(active) = self.living() else {
+            let _ = reply.send(Err(SendError::NotRunning));
+            return;
+        };
+        let (sender, followed) = oneshot::channel();
+        // Expected before it is asked for, because the answer comes by another task.
+        active.tails.expect(sender);
+        let result = match active.link.send(Request::Tail { on: true }) {
+            Ok(()) => Ok((active.run, followed)),
+            Err(_) => Err(SendError::ShimGone),
+        };
+        let _ = reply.send(result);
+    }
+
+    pub(super) fn tail_left(&mut self, run: RunId) {
+        if let Some(active) = self.active(run)
+            && active.tails.is_deserted()
+        {
+            let _ = active.link.send(Request::Tail { on: false });
+        }
+    }
+
+    /// Returns the run whose child lives.
+    fn living(&mut self) -> Option<&mut ActiveRun> {
+        match &mut self.life {
+            Life::Up(active) if active.pid.is_some() && active.exit.is_none() => Some(active),
+            _ => None,
+        }
+    }
+}

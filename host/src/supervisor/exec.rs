@@ -1,0 +1,254 @@
+//! Runs a short command beside a process, such as a check: in a process group of its own, with the process's
+//! directory and environment, for a bounded time and with bounded output.
+//!
+//! Owns the command from its start to the last member of its group; whoever gives up waiting ends it by that. It is
+//! a child of the daemon and not of a shim, because nobody misses it when the daemon dies. Linux only (pidfd).
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use crate::bounds;
+
+/// Time for the kernel to let a killed command go.
+const REAP: Duration = Duration::from_secs(1);
+/// Characters of the output that are quoted.
+const QUOTED: usize = 200;
+
+/// A command to run.
+#[derive(Debug)]
+pub(super) struct Task {
+    /// The program and its arguments.
+    pub(super) words: Vec<String>,
+    pub(super) cwd: PathBuf,
+    /// The whole environment; nothing is inherited.
+    pub(super) env: Vec<(OsString, OsString)>,
+}
+
+/// A command that is over.
+#[derive(Debug)]
+pub(super) struct Finished {
+    /// How it ended; nothing when it was killed because its time was over.
+    pub(super) status: Option<ExitStatus>,
+    /// The end of what it printed.
+    output: Vec<u8>,
+}
+
+impl Finished {
+    /// Returns the last line that it printed, fit to be part of a sentence.
+    pub(super) fn last_words(&self) -> Option<String> {
+        let text = String::from_utf8_lossy(&self.output);
+        let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+        Some(line.chars().filter(|c| !c.is_control()).take(QUOTED).collect())
+    }
+}
+
+/// Runs a command to its end, or until `limit` is over; then it is killed with its group. Dropping the future kills
+/// it too.
+///
+/// # Errors
+/// When it cannot be started.
+pub(super) async fn run(task: &Task, limit: Duration) -> std::io::Result<Finished> {
+    let (reader, writer) = std::io::pipe()?;
+    let mut output =
+        Output { pipe: Some(pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?), kept: Vec::new() };
+    let mut child = start(task, writer)?;
+    // Declared after the child, so that it is dropped before it: as long as the child is not reaped, the number of
+    // its group cannot be another's.
+    let group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
+    let ended = timeout(limit, async {
+        tokio::select! {
+            ended = died(&group, &mut child) => ended,
+            never = output.read() => match never {},
+        }
+    });
+    let ended = ended.await;
+    // What it has left behind in its group goes with it.
+    drop(group);
+    let status = match ended {
+        Ok(Some(status)) => Some(status),
+        Ok(None) => timeout(REAP, child.wait()).await.ok().and_then(Result::ok),
+        Err(_) => {
+            let _ = timeout(REAP, child.wait()).await;
+            None
+        }
+    };
+    output.read_rest();
+    Ok(Finished { status, output: output.kept })
+}
+
+fn start(task: &Task, writer: std::io::PipeWriter) -> std::io::Result<Child> {
+    let mut words = task.words.iter();
+    let mut command = Command::new(words.next().map_or("", String::as_str));
+    command
+        .args(words)
+        .current_dir(&task.cwd)
+        .env_clear()
+        .envs(task.env.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer)
+        .process_group(0)
+        .kill_on_drop(true);
+    // The command holds the pipe's writing ends, and goes with this function.
+    command.spawn()
+}
+
+/// Returns once the child has ended: with its status where the kernel has no pidfd, else before it is reaped.
+async fn died(group: &Group, child: &mut Child) -> Option<ExitStatus> {
+    let watch = group.0.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    // SAFETY: the descriptor is owned by what it is registered as, and so stays open until that is dropped.
+    match watch.and_then(|pidfd| unsafe { AsyncFd::register(pidfd) }.ok()) {
+        Some(pidfd) => {
+            let _ = pidfd.readable().await;
+            None
+        }
+        None => child.wait().await.ok(),
+    }
+}
+
+/// The process group of a command that has not been reaped; killed when dropped.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+    }
+}
+
+/// What the command prints, of which the end is kept; the rest is read all the same, so that it never waits.
+struct Output {
+    pipe: Option<pipe::Receiver>,
+    kept: Vec<u8>,
+}
+
+impl Output {
+    /// Reads until it is dropped.
+    async fn read(&mut self) -> std::convert::Infallible {
+        loop {
+            match &self.pipe {
+                Some(pipe) if pipe.readable().await.is_ok() => self.read_rest(),
+                _ => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Reads what is there, up to a bound.
+    fn read_rest(&mut self) {
+        let mut chunk = [0; 4096];
+        for _ in 0..64 {
+            let Some(pipe) = &self.pipe else { return };
+            match pipe.try_read(&mut chunk) {
+                Ok(0) => self.pipe = None,
+                Ok(count) => self.keep(&chunk[..count]),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                Err(_) => self.pipe = None,
+            }
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        self.kept.extend_from_slice(bytes);
+        let excess = self.kept.len().saturating_sub(bounds::CHECK_OUTPUT_BYTES);
+        self.kept.drain(..excess);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shim::tree::Process;
+
+    /// Far longer than anything here takes.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn shell(script: &str) -> Task {
+        let env =
+            vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()), ("COLOUR".into(), "red".into())];
+        Task { words: vec!["sh".into(), "-c".into(), script.into()], cwd: "/".into(), env }
+    }
+
+    async fn code(script: &str) -> (Option<i32>, Option<String>) {
+        let finished = run(&shell(script), PATIENCE).await.unwrap();
+        (finished.status.and_then(|status| status.code()), finished.last_words())
+    }
+
+    #[tokio::test]
+    async fn the_exit_code_and_the_last_words_are_told() {
+        assert_eq!(code("exit 0").await, (Some(0), None));
+        assert_eq!(
+            code("echo first; echo \"no $COLOUR db\" >&2; echo; exit 2").await,
+            (Some(2), Some("no red db".into()))
+        );
+        let flood =
+            code("i=0; while [ $i -lt 20000 ]; do echo $i; i=$((i+1)); done; printf '\\033[31mlast'").await;
+        assert_eq!(flood, (Some(0), Some("[31mlast".into())));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_run_is_an_error() {
+        let missing = Task { words: vec!["/no/such/program".into()], cwd: "/".into(), env: Vec::new() };
+        assert_eq!(run(&missing, PATIENCE).await.unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    }
+
+    #[tokio::test]
+    async fn a_hanging_command_is_killed_with_all_it_has_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pid");
+        let script = format!("trap '' TERM; sleep 1000 & echo $! > {}; wait", file.display());
+        let finished = run(&shell(&script), Duration::from_secs(2)).await.unwrap();
+        assert!(finished.status.is_none());
+        let pid = std::fs::read_to_string(file).expect("it got that far").trim().parse().unwrap();
+        gone(pid).await;
+    }
+
+    #[tokio::test]
+    async fn what_a_command_leaves_in_its_group_goes_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pid");
+        // The sleeper holds the pipe, which is not waited for.
+        let script = format!("sleep 1000 & echo $! > {}; exit 3", file.display());
+        assert_eq!(code(&script).await.0, Some(3));
+        gone(std::fs::read_to_string(file).unwrap().trim().parse().unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn giving_up_kills_the_command() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pid");
+        let task = shell(&format!("echo $$ > {}; exec sleep 1000", file.display()));
+        let running = tokio::spawn(async move { run(&task, PATIENCE).await });
+        let pid = loop {
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            if let Some(pid) = text.strip_suffix('\n') {
+                break pid.parse().unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        running.abort();
+        gone(pid).await;
+    }
+
+    /// Waits until a process has ended; a zombie that nobody has reaped has.
+    async fn gone(pid: i32) {
+        let begun = std::time::Instant::now();
+        while Process::with_pid(pid).is_some() {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            if stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{pid} still lives");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
