@@ -62,6 +62,8 @@ pub struct LastRun {
     pub(super) ended: Time,
     pub(super) exit: Option<Exit>,
     pub(super) reason: Option<String>,
+    /// What is to be said of its end besides.
+    pub(super) note: Option<String>,
     /// The user wants the process up, so that its policy decides what follows.
     pub(super) wanted: bool,
     pub(super) before: Before,
@@ -124,6 +126,7 @@ pub fn look_back(context: &Context) -> Result<BTreeMap<ProcessName, Past>, Catal
             ended,
             exit: last.exit,
             reason: last.spawn_error,
+            note: last.note,
             wanted: wanted.up,
             before,
         };

@@ -84,7 +84,8 @@ impl Driver {
                 // Decided as of then: what was given up long ago must not come back with a new daemon.
                 let moment = self.moment_of(last.ended);
                 let ended = Ended::Exited(exit);
-                self.after_end(Over { ended, exit: Some(exit), lived, moment, how: exit.to_string() });
+                let how = exit.with_note(last.note.as_deref());
+                self.after_end(Over { ended, exit: Some(exit), lived, moment, how });
             }
             None if last.wanted => self.publish(|snapshot| {
                 snapshot.state = State::Failed;

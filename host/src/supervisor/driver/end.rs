@@ -97,7 +97,9 @@ impl Driver {
     fn with_limits(&self, note: Option<String>, active: &ActiveRun, exit: Exit) -> Option<String> {
         let stopping = matches!(active.phase, Phase::Stopping { .. });
         let suspicion = || limits::suspicion(&self.config.limits, exit, active.since.elapsed());
-        let remark = cgroup::remark(active.hits, exit).or_else(|| (!stopping).then(suspicion).flatten());
+        // Who is being stopped was killed by us, whatever befell another of its processes before.
+        let by_itself = if stopping { Exit { code: None, signal: None } } else { exit };
+        let remark = cgroup::remark(active.hits, by_itself).or_else(|| (!stopping).then(suspicion).flatten());
         let notes: Vec<String> = remark.into_iter().chain(note).collect();
         (!notes.is_empty()).then(|| notes.join("; "))
     }
