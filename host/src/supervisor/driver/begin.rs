@@ -34,8 +34,8 @@ impl Driver {
             tokio::task::spawn_blocking(move || launch::launch(&context, &name, &config, &why)).await;
         let launched = match launched {
             Ok(Ok(launched)) => launched,
-            Ok(Err(problem)) => return self.fail_start(&problem, starters),
-            Err(panic) => return self.fail_start(&StartProblem::Spawn(panic.to_string()), starters),
+            Ok(Err(problem)) => return self.refuse_start(&problem, starters),
+            Err(panic) => return self.refuse_start(&StartProblem::Spawn(panic.to_string()), starters),
         };
         match self.attach(launched.run, launched.socket, launched.began) {
             Ok(mut active) => {
@@ -147,6 +147,13 @@ impl Driver {
             bell: Bell(Some(active.link.clone())),
         };
         let _ = self.context.events.send(RunEvent::Began(began));
+    }
+
+    /// As [`Driver::fail_start`], when there is no run: what is told of the failure must not be taken for a word of
+    /// the run before.
+    fn refuse_start(&mut self, problem: &StartProblem, starters: Vec<StartReply>) {
+        self.publish(|snapshot| snapshot.run = None);
+        self.fail_start(problem, starters);
     }
 
     pub(super) fn fail_start(&mut self, problem: &StartProblem, starters: Vec<StartReply>) {
