@@ -246,9 +246,8 @@ fn decode_fields(fields: &mut Fields<'_>) -> Option<LaunchSpec> {
     let mut spec = LaunchSpec { program, args, cwd, env, umask, spool, leftover_grace, notify: None };
     while !fields.0.is_empty() {
         let (tag, bytes) = (fields.u8()?, fields.bytes()?);
-        match tag {
-            part::NOTIFY => spec.notify = Some(NotifySpec::decode(bytes)?),
-            _ => {}
+        if tag == part::NOTIFY {
+            spec.notify = Some(NotifySpec::decode(bytes)?);
         }
     }
     Some(spec)
