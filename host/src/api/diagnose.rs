@@ -167,6 +167,10 @@ async fn hints(
 fn ended_at_once(snapshot: &Snapshot, runs: &[RunView]) -> Option<String> {
     const AT_ONCE: std::time::Duration = std::time::Duration::from_secs(2);
     let last = runs.first().filter(|_| snapshot.state == State::Exited)?;
+    // What else is known of its end says more.
+    if last.how.contains(';') {
+        return None;
+    }
     let lived = last.ended?.since(last.started);
     (lived < AT_ONCE).then(|| {
         format!(
