@@ -200,6 +200,10 @@ impl Api {
 pub(super) fn cannot_start(handle: &Handle, error: &StartError) -> ApiError {
     ApiError::new(ErrorKind::Failed, format!("cannot start `{}`: {error}", handle.name()))
 }
+/// A wait that is never over.
+const FOREVER: std::time::Duration = std::time::Duration::from_secs(60 * 60 * 24 * 365);
+/// How long the reason is waited for why a dependency is not ready in time.
+const LAST_WORD: std::time::Duration = std::time::Duration::from_secs(2);
 
 async fn start_after(
     handle: &Handle,
@@ -232,15 +236,19 @@ pub(super) async fn wait_for_condition(dependency: &DependsOn, other: &Handle) -
         Condition::Ready | Condition::ExitedOk => None,
     };
     let wait = snapshots.wait_for(|snapshot| decided(snapshot).is_some());
-    let seen = match dependency.condition {
-        // A build or a migration takes as long as it takes.
-        Condition::ExitedOk => wait.await.ok(),
-        _ => match tokio::time::timeout(timeout, wait).await {
-            Ok(seen) => seen.ok(),
-            Err(_) => return Err(never_ready(&other.snapshot(), timeout)),
-        },
-    };
-    seen.and_then(|snapshot| decided(&snapshot)).unwrap_or_else(|| Err("is gone".to_owned()))
+    // A build or a migration takes as long as it takes.
+    let limit = if dependency.condition == Condition::ExitedOk { FOREVER } else { timeout };
+    let seen = tokio::time::timeout(limit, wait).await.map(|seen| seen.ok().map(|seen| seen.clone()));
+    match seen {
+        Ok(seen) => seen.and_then(|snapshot| decided(&snapshot)).unwrap_or_else(|| Err("is gone".to_owned())),
+        Err(_) => {
+            // Its own time is over just now too, and then its driver says what was seen last.
+            let told = snapshots.wait_for(|snapshot| snapshot.state != State::Starting);
+            let _ = tokio::time::timeout(LAST_WORD, told).await;
+            let snapshot = other.snapshot();
+            decided(&snapshot).unwrap_or_else(|| Err(never_ready(&snapshot, timeout)))
+        }
+    }
 }
 
 /// Tells what is known of why a dependency did not become ready.

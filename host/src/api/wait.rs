@@ -112,11 +112,14 @@ impl Api {
                 query.run = snapshot.run;
                 query.after = None;
             }
-            let page = self.page(query.clone()).await;
-            if let Some(line) = page.lines.into_iter().next() {
-                return (WaitOutcome::Met, format!("`{name}` printed a matching line"), Some(line));
+            // A process without a run has printed nothing, whatever its runs before have.
+            if since.is_some() || query.run.is_some() {
+                let page = self.page(query.clone()).await;
+                if let Some(line) = page.lines.into_iter().next() {
+                    return (WaitOutcome::Met, format!("`{name}` printed a matching line"), Some(line));
+                }
+                query.after = Some(page.next);
             }
-            query.after = Some(page.next);
             if snapshot.state.is_final() {
                 let how = describe(&snapshot);
                 return (

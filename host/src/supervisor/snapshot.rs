@@ -60,7 +60,7 @@ impl State {
 pub struct Snapshot {
     pub name: ProcessName,
     pub state: State,
-    /// The current run, or the last one.
+    /// The current run, or the last one; none when it never ran, or could not be started at all when it last should.
     pub run: Option<RunId>,
     /// The child's pid while it lives.
     pub pid: Option<u32>,

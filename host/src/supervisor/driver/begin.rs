@@ -39,8 +39,8 @@ impl Driver {
             tokio::task::spawn_blocking(move || launch::launch(&context, &name, &config, &why)).await;
         let launched = match launched {
             Ok(Ok(launched)) => launched,
-            Ok(Err(problem)) => return self.fail_start(&problem, starters),
-            Err(panic) => return self.fail_start(&StartProblem::Spawn(panic.to_string()), starters),
+            Ok(Err(problem)) => return self.refuse_start(&problem, starters),
+            Err(panic) => return self.refuse_start(&StartProblem::Spawn(panic.to_string()), starters),
         };
         match self.attach(launched.run, launched.socket, launched.began) {
             Ok(mut active) => {
@@ -179,14 +179,28 @@ impl Driver {
         let _ = self.context.events.send(RunEvent::Began(began));
     }
 
+    /// As [`Driver::fail_start`], when there is no run: what is told of the failure must not be taken for a word of
+    /// the run before.
+    fn refuse_start(&mut self, problem: &StartProblem, starters: Vec<StartReply>) {
+        self.publish(|snapshot| snapshot.run = None);
+        // Whoever asked for the start hears of it and decides; a restart has nobody else to try it again.
+        if starters.is_empty() { self.fail_restart(problem) } else { self.fail_start(problem, starters) }
+    }
+
+    /// As [`Driver::fail_start`], when nobody has asked for the start: what may pass is another end of the process.
+    fn fail_restart(&mut self, problem: &StartProblem) {
+        if !problem.may_pass() {
+            return self.fail_start(problem, Vec::new());
+        }
+        warn!(process = %self.name, %problem, "cannot start again");
+        self.life = Life::Down;
+        let (ended, how, moment) = (Ended::NotSpawned, problem.to_string(), self.moment());
+        self.after_end(Over { ended, exit: None, lived: Duration::ZERO, moment, how });
+    }
+
     pub(super) fn fail_start(&mut self, problem: &StartProblem, starters: Vec<StartReply>) {
         warn!(process = %self.name, %problem, "cannot start");
         self.life = Life::Down;
-        // Whoever asked for the start hears of it and decides; a restart has nobody else to try it again.
-        if starters.is_empty() && problem.may_pass() {
-            let (ended, how, moment) = (Ended::NotSpawned, problem.to_string(), self.moment());
-            return self.after_end(Over { ended, exit: None, lived: Duration::ZERO, moment, how });
-        }
         self.publish(|snapshot| {
             snapshot.state = State::Failed;
             snapshot.pid = None;
@@ -232,11 +246,16 @@ impl Driver {
     pub(super) async fn spawn_failed(&mut self, problem: &StartProblem) {
         let Life::Up(mut active) = std::mem::replace(&mut self.life, Life::Down) else { return };
         self.close_run(&mut active, End::NotSpawned(problem.to_string())).await;
+        let is_stopped = !active.stoppers.is_empty();
         for stopper in active.stoppers {
             let _ = stopper.send(Stopped { was_running: false, exit: None, how: Some(problem.to_string()) });
         }
         let mut starters = active.starters;
         starters.extend(active.successors.into_iter().map(|(_, reply)| reply));
-        self.fail_start(problem, starters);
+        if starters.is_empty() && !is_stopped {
+            self.fail_restart(problem);
+        } else {
+            self.fail_start(problem, starters);
+        }
     }
 }
