@@ -78,6 +78,8 @@ fn help_of_ostler() {
         3  there is no such process
         4  the daemon cannot be reached or started, or cannot serve just now
       124  a wait ran out of time
+    `ostler attach` ends with the exit code of the process, or 128 and the number of the signal
+    that killed it, when it ends first.
     "#);
 }
 
