@@ -85,6 +85,8 @@ fn help_of_ostler() {
       124  a wait ran out of time
     `ostler run` ends with the exit code of what it has run, or 128 and the number of the signal
     that killed it.
+    `ostler attach` ends with the exit code of the process, or 128 and the number of the signal
+    that killed it, when it ends first.
     "#);
 }
 
