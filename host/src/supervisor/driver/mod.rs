@@ -2,6 +2,7 @@
 //! sign of readiness, a deadline — and [`Driver::handle`] decides what follows.
 
 mod begin;
+mod change;
 mod end;
 mod streams;
 
@@ -65,6 +66,8 @@ struct Driver {
     snapshots: watch::Sender<Snapshot>,
     history: History,
     life: Life,
+    /// It is not part of the project any more: once nothing runs, the driver ends.
+    retired: bool,
     /// What the user wants, when the catalogue could not be written (a full disk), and when to try again.
     unrecorded: Option<(Wanted, Instant)>,
 }
@@ -138,6 +141,7 @@ impl Driver {
             snapshots,
             history,
             life,
+            retired: false,
             unrecorded: None,
         };
         match past {
@@ -167,6 +171,9 @@ impl Driver {
                 () = sleep_until(wish_due.unwrap_or(deadline)), if wish_due.is_some() => Event::WishDue,
             };
             self.handle(event).await;
+            if self.retired && matches!(self.life, Life::Down) {
+                return self.leave().await;
+            }
         }
     }
 
@@ -196,6 +203,8 @@ impl Driver {
                     let _ = active.signs.send(sign);
                 }
             }
+            Event::Command(Command::Reconfigure { config }) => self.reconfigure(config),
+            Event::Command(Command::Retire { reply }) => self.retire(reply).await,
             Event::Report(run, upward) => self.report(run, upward).await,
             Event::Readiness(run, readiness) => self.readiness(run, readiness),
             Event::Deadline => self.deadline_passed().await,
@@ -210,6 +219,10 @@ impl Driver {
     // ---- requests ----
 
     async fn start(&mut self, reason: &str, reply: StartReply) {
+        if self.retired {
+            let _ = reply.send(Err(StartError::Removed));
+            return;
+        }
         match &mut self.life {
             Life::Up(active) => match active.phase {
                 Phase::Spawning { .. } => active.starters.push(reply),
@@ -231,11 +244,11 @@ impl Driver {
 
     async fn restart(&mut self, reason: String, reply: StartReply) {
         match &mut self.life {
-            Life::Up(active) => {
+            Life::Up(active) if !self.retired => {
                 active.successors.push((reason, reply));
                 self.begin_stop();
             }
-            Life::Down | Life::Backoff { .. } => self.start(&reason, reply).await,
+            Life::Up(_) | Life::Down | Life::Backoff { .. } => self.start(&reason, reply).await,
         }
     }
 
