@@ -1,13 +1,12 @@
 //! Running a process once, as `ostler run` does: its dependencies first, its input fed, its end waited for.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::gate::Act;
-use super::lifecycle::{cannot_start, wait_for_condition};
+use super::order;
 use super::types::{ApiError, Caller, ErrorKind, ProcessView};
 use super::{Api, view};
 use crate::bounds;
@@ -158,28 +157,29 @@ impl Api {
         reason: &'static str,
     ) -> Result<Vec<ProcessView>, ApiError> {
         let config = handle.config();
-        let names: BTreeSet<ProcessName> =
-            config.depends_on.iter().map(|dependency| dependency.process.clone()).collect();
-        if names.is_empty() {
+        let mut others = Vec::new();
+        for dependency in &config.depends_on {
+            let replicas = self.parts.fleet.replicas(&dependency.process);
+            others.extend(replicas.into_iter().map(|other| (dependency.condition, other)));
+        }
+        if others.is_empty() {
             return Ok(Vec::new());
         }
-        let names: Vec<ProcessName> = names.into_iter().collect();
-        let up = self.up_in_order(reason, &names).await;
         let not_started = |name: &ProcessName, why: &str| {
             let message =
                 format!("`{}` is not run, because `{name}`, which it depends on, {why}", handle.name());
             ApiError::new(ErrorKind::Failed, message).hint(format!("`ostler diagnose {name}` says more"))
         };
-        if let Some(failure) = up.failed.first() {
+        let handles: Vec<Handle> = others.iter().map(|(_, other)| other.clone()).collect();
+        let (started, failed) = order::told(&self.start_in_order(reason, &handles, false).await).await;
+        if let Some(failure) = failed.first() {
             return Err(not_started(&failure.name, &format!("was not started: {}", failure.reason)));
         }
-        for dependency in &config.depends_on {
-            if let Some(other) = self.parts.fleet.get(&dependency.process) {
-                let waited = wait_for_condition(dependency, &other).await;
-                waited.map_err(|why| not_started(&dependency.process, &why))?;
-            }
+        for (condition, other) in others {
+            let waited = order::wait_for_condition(condition, &other).await;
+            waited.map_err(|why| not_started(&other.name(), &why))?;
         }
-        Ok(up.started)
+        Ok(started)
     }
 }
 
@@ -220,6 +220,6 @@ fn not_once(handle: &Handle, error: &StartError) -> ApiError {
         StartError::Arguments(why) => {
             ApiError::new(ErrorKind::Invalid, format!("`{name}` cannot be given arguments: {why}"))
         }
-        error => cannot_start(handle, error),
+        error => ApiError::new(ErrorKind::Failed, format!("cannot start `{name}`: {error}")),
     }
 }

@@ -35,6 +35,8 @@ pub enum StartError {
     Running,
     #[error("{0}")]
     Arguments(String),
+    #[error("it has been removed")]
+    Removed,
     #[error("Ostler is ending")]
     Ending,
 }
@@ -162,6 +164,12 @@ pub(super) enum Command {
     Reload {
         reply: oneshot::Sender<Result<Reloaded, ReloadError>>,
     },
+    Reconfigure {
+        config: Arc<ProcessConfig>,
+    },
+    Retire {
+        reply: oneshot::Sender<Stopped>,
+    },
 }
 
 /// Reaches the driver of one process. Cheap to clone; dropping it stops nothing.
@@ -276,6 +284,18 @@ impl Handle {
     /// Tells the driver what a classifier saw.
     pub fn sign(&self, run: RunId, sign: Sign) {
         let _ = self.commands.send(Command::Sign { run, sign });
+    }
+
+    /// Gives the driver another configuration. What runs goes on with what it was started with, until it is restarted;
+    /// checks and policies change at once.
+    pub(super) fn reconfigure(&self, config: Arc<ProcessConfig>) {
+        let _ = self.commands.send(Command::Reconfigure { config });
+    }
+
+    /// Stops the process for good, as [`Handle::stop`] does: it is not started again, and its driver ends.
+    pub async fn retire(&self) -> Stopped {
+        let stopped = self.ask(|reply| Command::Retire { reply }).await;
+        stopped.unwrap_or(Stopped { was_running: false, exit: None, how: None })
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {

@@ -28,6 +28,7 @@
 mod adopt;
 mod cgroup;
 mod cgroup_site;
+mod change;
 mod commands;
 mod disk;
 mod driver;
@@ -60,9 +61,10 @@ use tokio::sync::mpsc;
 pub use adopt::{LastRun, OpenRun, Past, look_back};
 pub use cgroup::{Cgroups, InForce, clear_leftovers, live_remark};
 pub use cgroup_site::{Controllers, Hindrance};
+pub use change::has_ports_for;
 pub use disk::disk_trouble;
 pub use driver::supervise;
-pub use fleet::Fleet;
+pub use fleet::{Changes, Fleet, Origin, Turn};
 pub use handle::{
     Checked, Handle, ReloadError, Reloaded, SendError, SignalError, StartError, Started, Stopped,
 };

@@ -1,11 +1,13 @@
 //! The commands: a file each, its doc comment the help, `Args` the options, `run` what it does.
 
+pub mod add;
 pub mod attach;
 pub mod daemon;
 pub mod demo;
 pub mod diagnose;
 pub mod doctor;
 pub mod down;
+pub mod group;
 pub mod health;
 pub mod init;
 pub mod logs;
@@ -13,8 +15,11 @@ pub mod mcp;
 pub mod plugin;
 pub mod ps;
 pub mod reload;
+pub mod reload_config;
+pub mod remove;
 pub mod restart;
 pub mod run;
+pub mod scale;
 pub mod send;
 pub mod signal;
 pub mod start;
@@ -39,6 +44,12 @@ pub enum Command {
     Run(run::Args),
     Reload(reload::Args),
     Signal(signal::Args),
+    Scale(scale::Args),
+    #[command(subcommand)]
+    Group(group::Command),
+    Add(add::Args),
+    Remove(remove::Args),
+    ReloadConfig(reload_config::Args),
     Logs(logs::Args),
     Wait(wait::Args),
     Send(send::Args),
@@ -66,6 +77,7 @@ impl Command {
             Self::Plugin(plugin::Command::List(args)) => args.json,
             Self::Status(args) => args.json,
             Self::Doctor(args) => args.json,
+            Self::Group(group::Command::List(args)) => args.json,
             Self::Init(_)
             | Self::Up(_)
             | Self::Down(_)
@@ -75,6 +87,11 @@ impl Command {
             | Self::Run(_)
             | Self::Reload(_)
             | Self::Signal(_)
+            | Self::Scale(_)
+            | Self::Group(_)
+            | Self::Add(_)
+            | Self::Remove(_)
+            | Self::ReloadConfig(_)
             | Self::Send(_)
             | Self::Attach(_)
             | Self::Mcp(_)
@@ -99,6 +116,11 @@ impl Command {
             Self::Run(args) => block_on(run::run(args, context)),
             Self::Reload(args) => block_on(reload::run(args, context)),
             Self::Signal(args) => block_on(signal::run(args, context)),
+            Self::Scale(args) => block_on(scale::run(args, context)),
+            Self::Group(command) => block_on(group::run(command, context)),
+            Self::Add(args) => block_on(add::run(args, context)),
+            Self::Remove(args) => block_on(remove::run(args, context)),
+            Self::ReloadConfig(args) => block_on(reload_config::run(args, context)),
             Self::Logs(args) => block_on(logs::run(args, context)),
             Self::Wait(args) => block_on(wait::run(args, context)),
             Self::Send(args) => block_on(send::run(args, context)),
