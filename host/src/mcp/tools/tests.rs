@@ -39,7 +39,7 @@ fn schemas_hold_nothing_that_clients_choke_on() {
 fn the_core_tools_are_cheap_to_list() {
     let core: Vec<Tool> = of(&Toolsets::default()).map(Spec::describe).collect();
     let cost = budget::json_tokens(&serde_json::to_value(&core).unwrap());
-    assert!(cost < 2500, "{cost} estimated tokens");
+    assert!(cost < 2600, "{cost} estimated tokens");
 }
 
 fn json(value: &impl serde::Serialize) -> String {
@@ -86,8 +86,8 @@ fn clients_are_told_what_they_were_told_before() {
       takes {"additionalProperties":false,"properties":{"name":{"type":"string"},"pattern":{"description":"Regex for until=log","type":"string"},"since":{"description":"Cursor for until=log: later lines count; default the current run","type":"string"},"timeout_seconds":{"default":30,"maximum":50,"minimum":1,"type":"integer"},"until":{"default":"ready","enum":["ready","exit","log"],"type":"string"}},"required":["name"],"type":"object"}
       gives {"properties":{"hint":{"type":"string"},"line":{"type":"string"},"next_cursor":{"type":"string"},"outcome":{"enum":["met","timed-out","impossible"],"type":"string"},"process":{"type":"object"},"reason":{"type":"string"},"tail":{"items":{"type":"string"},"type":"array"}},"required":["outcome","reason","process","next_cursor"],"type":"object"}
       hints {"title":"Wait for a process","readOnlyHint":true,"openWorldHint":false}
-    send_input: Type text into a running process, such as the answer to a prompt, then press keys. Returns next_cursor: since for wait_for or get_logs to read the answer.
-      takes {"additionalProperties":false,"properties":{"enter":{"default":true,"description":"End the text; not with keys","type":"boolean"},"eof":{"description":"Then close standard input","type":"boolean"},"keys":{"description":"enter, ctrl-c, up, …","items":{"type":"string"},"type":"array"},"name":{"type":"string"},"text":{"type":"string"}},"required":["name"],"type":"object"}
+    send_input: Type text, such as the answer to a prompt, then press keys. Returns next_cursor: since for wait_for or get_logs to read the answer.
+      takes {"additionalProperties":false,"properties":{"enter":{"default":true,"description":"End the text with enter; not with keys","type":"boolean"},"eof":{"description":"Then close standard input","type":"boolean"},"keys":{"description":"enter, ctrl-c, up, …","items":{"type":"string"},"type":"array"},"name":{"type":"string"},"text":{"type":"string"}},"required":["name"],"type":"object"}
       gives {"properties":{"bytes":{"type":"integer"},"next_cursor":{"type":"string"},"note":{"type":"string"},"process":{"type":"object"}},"required":["process","bytes","next_cursor"],"type":"object"}
       hints {"title":"Send input to a process","readOnlyHint":false,"destructiveHint":true,"idempotentHint":false,"openWorldHint":false}
     diagnose_process: Explain why a process is as it is: summary with the exit in words, command, recent runs, last error lines, last lines, and hints what to do next. Call it when something failed, before reading logs.
