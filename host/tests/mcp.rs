@@ -245,11 +245,20 @@ fn one_call_starts_and_waits_and_the_cursor_reads_on() {
     assert_eq!(waited["outcome"], "met", "{waited}");
     assert!(waited["line"].as_str().unwrap().ends_with("| grüße"), "{waited}");
 
+    let unknown = client.failed("send_input", json!({"name": "echo", "keys": ["entr"]}));
+    assert!(unknown.contains("did you mean `enter`?") && unknown.contains("ctrl-a to ctrl-z"), "{unknown}");
+    let useless = client.failed("send_input", json!({"name": "echo", "keys": ["enter", "up"]}));
+    assert!(useless.contains("`up` means nothing") && useless.contains("pty = true"), "{useless}");
+
     let logs = client.ok("get_logs", json!({"name": "echo", "since": sent["next_cursor"]}));
     assert!(logs["lines"].to_string().contains("grüße"), "{logs}");
     let rest = client.ok("get_logs", json!({"name": "echo", "since": logs["next_cursor"]}));
     assert_eq!((&rest["lines"], &rest["more"]), (&json!([]), &json!(false)));
-    client.ok("stop_process", json!({"name": "echo"}));
+
+    let interrupted = client.ok("send_input", json!({"name": "echo", "keys": ["ctrl-c"]}));
+    assert!(interrupted["note"].as_str().unwrap().contains("SIGINT was sent"), "{interrupted}");
+    let ended = client.ok("wait_for", json!({"name": "echo", "until": "exit", "timeout_seconds": 20}));
+    assert!(ended["reason"].as_str().unwrap().contains("SIGINT"), "{ended}");
 }
 
 #[test]

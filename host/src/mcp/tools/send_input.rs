@@ -19,7 +19,7 @@ pub const SPEC: Spec = Spec {
         Argument::NAME,
         Argument::optional("text", Kind::Text, ""),
         Argument::optional("keys", Kind::Texts, "enter, ctrl-c, up, …"),
-        Argument::optional("enter", Kind::Flag { default: true }, "End the text; not with keys"),
+        Argument::optional("enter", Kind::Flag { default: true }, "End the text with enter; not with keys"),
         Argument::optional("eof", Kind::Flag { default: false }, "Then close standard input"),
     ],
     output: || {
