@@ -30,6 +30,23 @@ impl Api {
             Request::Plugins {} => self.plugins(caller).await.map(Response::Plugins),
             Request::Doctor {} => self.doctor(caller).await.map(Response::Doctor),
             Request::Status {} => self.status(caller).await.map(Response::Status),
+            Request::Add(request) => {
+                self.add(caller, request).await.map(|reply| Response::Add(Box::new(reply)))
+            }
+            Request::Remove { name } => self.remove(caller, &name).await.map(Response::Remove),
+            Request::Scale { name, replicas } => {
+                self.scale(caller, &name, replicas).await.map(Response::Scale)
+            }
+            Request::Groups {} => self.groups(caller).await.map(Response::Groups),
+            Request::CreateGroup(request) => {
+                self.create_group(caller, request).await.map(Response::CreateGroup)
+            }
+            Request::AddToGroup { group, names } => {
+                self.add_to_group(caller, &group, &names).await.map(Response::AddToGroup)
+            }
+            Request::StartGroup { name } => self.start_group(caller, &name).await.map(Response::StartGroup),
+            Request::StopGroup { name } => self.stop_group(caller, &name).await.map(Response::StopGroup),
+            Request::ReloadConfig {} => self.reload_config(caller).await.map(Response::ReloadConfig),
         };
         result.unwrap_or_else(Response::Error)
     }

@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::doctor::Check;
+use super::fleet_types::{
+    AddReply, AddRequest, Also, CreateGroup, GroupReply, GroupView, ReloadReply, RemoveReply, ScaleReply,
+};
 use crate::model::{Exit, Level, Line, ProcessName, RunId, Stream, Time};
 use crate::plugins::PluginStatus;
 use crate::supervisor::State;
@@ -104,6 +107,31 @@ pub enum Request {
     Status {},
     /// What is in force on this machine.
     Doctor {},
+    /// Adds a process until the daemon ends.
+    Add(AddRequest),
+    /// Takes away a process that was added.
+    Remove {
+        name: String,
+    },
+    /// Says how many replicas of a process there are.
+    Scale {
+        name: String,
+        replicas: u32,
+    },
+    Groups {},
+    CreateGroup(CreateGroup),
+    AddToGroup {
+        group: String,
+        names: Vec<String>,
+    },
+    StartGroup {
+        name: String,
+    },
+    StopGroup {
+        name: String,
+    },
+    /// Reads the configuration file again, and does what its changes ask for.
+    ReloadConfig {},
 }
 
 /// An answer on the daemon's socket: one JSON object a line, in the order of the requests.
@@ -126,6 +154,15 @@ pub enum Response {
     Plugins(Vec<PluginStatus>),
     Status(StatusReply),
     Doctor(Vec<Check>),
+    Add(Box<AddReply>),
+    Remove(RemoveReply),
+    Scale(ScaleReply),
+    Groups(Vec<GroupView>),
+    CreateGroup(GroupView),
+    AddToGroup(GroupView),
+    StartGroup(GroupReply),
+    StopGroup(GroupReply),
+    ReloadConfig(ReloadReply),
     Error(ApiError),
 }
 
@@ -254,6 +291,9 @@ pub struct StartReply {
     /// What the caller should know besides: the configuration has changed since the daemon read it.
     #[serde(default)]
     pub warning: Option<String>,
+    /// What was started besides: further replicas, members of the group, dependencies that did not run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Also>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -262,6 +302,9 @@ pub struct StopReply {
     pub was_running: bool,
     /// The end in words: `exit code 0`, `killed by SIGKILL (9) after a grace of 10s`.
     pub how: Option<String>,
+    /// Further replicas, or members of the group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<StopReply>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -13,9 +13,9 @@ use super::stream::StreamReader;
 use super::wire::{FrameError, FrameReader, Hello, HelloReply, VERSION, frame};
 use crate::api::doctor::Check;
 use crate::api::{
-    ApiError, AttachReply, Diagnosis, DownReply, ErrorKind, HealthView, LogsReply, LogsRequest, ProcessView,
-    Request, Response, SendReply, SendRequest, StartReply, StatusReply, StopReply, UpReply, WaitReply,
-    WaitRequest,
+    AddReply, AddRequest, ApiError, AttachReply, CreateGroup, Diagnosis, DownReply, ErrorKind, GroupView,
+    HealthView, LogsReply, LogsRequest, ProcessView, ReloadReply, RemoveReply, Request, Response, ScaleReply,
+    SendReply, SendRequest, StartReply, StatusReply, StopReply, UpReply, WaitReply, WaitRequest,
 };
 use crate::plugins::PluginStatus;
 
@@ -179,6 +179,38 @@ impl Client {
 
     pub async fn doctor(&mut self) -> Result<Vec<Check>, ClientError> {
         ask!(self, Request::Doctor {}, Doctor)
+    }
+
+    pub async fn add(&mut self, request: AddRequest) -> Result<AddReply, ClientError> {
+        ask!(self, Request::Add(request), Add).map(|reply| *reply)
+    }
+
+    pub async fn remove(&mut self, name: String) -> Result<RemoveReply, ClientError> {
+        ask!(self, Request::Remove { name }, Remove)
+    }
+
+    pub async fn scale(&mut self, name: String, replicas: u32) -> Result<ScaleReply, ClientError> {
+        ask!(self, Request::Scale { name, replicas }, Scale)
+    }
+
+    pub async fn groups(&mut self) -> Result<Vec<GroupView>, ClientError> {
+        ask!(self, Request::Groups {}, Groups)
+    }
+
+    pub async fn create_group(&mut self, group: CreateGroup) -> Result<GroupView, ClientError> {
+        ask!(self, Request::CreateGroup(group), CreateGroup)
+    }
+
+    pub async fn add_to_group(
+        &mut self,
+        group: String,
+        names: Vec<String>,
+    ) -> Result<GroupView, ClientError> {
+        ask!(self, Request::AddToGroup { group, names }, AddToGroup)
+    }
+
+    pub async fn reload_config(&mut self) -> Result<ReloadReply, ClientError> {
+        ask!(self, Request::ReloadConfig {}, ReloadConfig)
     }
 
     /// Sends one request and reads its answer. A call that is given up half-way leaves its answer in the

@@ -141,6 +141,7 @@ impl Daemon {
             warnings,
             shutdown,
         });
+        tokio::spawn(api.clone().watch_config());
         Ok(Self { api, shutdown: shutdown_rx, store, _lock: lock })
     }
 }

@@ -30,6 +30,8 @@ pub enum StartError {
     Problem(#[from] StartProblem),
     #[error("it was told to stop before it had started")]
     Superseded,
+    #[error("it has been removed")]
+    Removed,
     #[error("Ostler is ending")]
     Ending,
 }
@@ -111,6 +113,12 @@ pub(super) enum Command {
     },
     Check {
         reply: oneshot::Sender<Option<Checked>>,
+    },
+    Reconfigure {
+        config: Arc<ProcessConfig>,
+    },
+    Retire {
+        reply: oneshot::Sender<Stopped>,
     },
 }
 
@@ -205,6 +213,18 @@ impl Handle {
     /// Tells the driver what a classifier saw.
     pub fn sign(&self, run: RunId, sign: Sign) {
         let _ = self.commands.send(Command::Sign { run, sign });
+    }
+
+    /// Gives the driver another configuration. What runs goes on with what it was started with, until it is restarted;
+    /// checks and policies change at once.
+    pub(super) fn reconfigure(&self, config: Arc<ProcessConfig>) {
+        let _ = self.commands.send(Command::Reconfigure { config });
+    }
+
+    /// Stops the process for good, as [`Handle::stop`] does: it is not started again, and its driver ends.
+    pub async fn retire(&self) -> Stopped {
+        let stopped = self.ask(|reply| Command::Retire { reply }).await;
+        stopped.unwrap_or(Stopped { was_running: false, exit: None, how: None })
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {

@@ -117,13 +117,14 @@ fn spec(name: &ProcessName, config: &ProcessConfig) -> Result<LaunchSpec, StartP
     let base: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let mut env =
         config.effective_env(&base).map_err(|error| StartProblem::Environment(error.to_string()))?;
-    env.retain(|(variable, _)| variable != "OSTLER_PROCESS");
+    env.retain(|(variable, _)| variable != "OSTLER_PROCESS" && variable != "OSTLER_REPLICA");
     // Where Ostler itself runs under a service manager, that one's socket is for Ostler and not for its children.
     env.retain(|entry| !(NOTIFY_VARIABLES.iter().any(|name| entry.0 == *name) && base.contains(entry)));
     env.push(("OSTLER_PROCESS".into(), name.as_str().into()));
     if config.pty && !env.iter().any(|(variable, _)| variable == "TERM") {
         env.push(("TERM".into(), TERM.into()));
     }
+    env.push(("OSTLER_REPLICA".into(), name.replica().to_string().into()));
     let mut words = words(config).into_iter().map(OsString::from);
     // The loader refuses an empty command.
     let (program, args): (OsString, _) = (words.next().unwrap_or_default(), words.collect());

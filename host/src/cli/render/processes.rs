@@ -6,7 +6,7 @@ use super::duration::duration;
 use super::style::{self, FAINT, Palette};
 use super::table::{Cell, table};
 use super::text::visible;
-use crate::api::ProcessView;
+use crate::api::{ProcessView, StartReply, Why};
 
 /// Returns the table of `ostler ps`.
 pub fn processes(palette: Palette, views: &[ProcessView]) -> String {
@@ -57,6 +57,23 @@ pub fn one_line(palette: Palette, view: &ProcessView) -> String {
     }
     let details = details.join(", ");
     format!("{}  {state}  {details}", view.name).trim_end().to_owned()
+}
+
+/// Returns what a start has started, a line for each: what was named, and what it needed besides.
+pub fn started(palette: Palette, reply: &StartReply) -> String {
+    let line = |view: &ProcessView, already: bool, remark: &str| {
+        let already = if already { " (ran already)" } else { "" };
+        format!("{}{already}{remark}\n", one_line(palette, view))
+    };
+    let mut text = line(&reply.process, reply.already_running, "");
+    for also in &reply.also {
+        let remark = match also.why {
+            Why::Named => "",
+            Why::Dependency => " (it is depended on)",
+        };
+        text.push_str(&line(&also.process, also.already_running, remark));
+    }
+    text
 }
 
 fn ports(view: &ProcessView) -> String {

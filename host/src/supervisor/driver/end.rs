@@ -104,8 +104,10 @@ impl Driver {
 
     pub(super) async fn after_stop(&mut self, active: ActiveRun, exit: Exit, how: String) {
         self.history.clear();
+        // Who waits for it is not to take a restart for a stop.
+        let state = if active.successors.is_empty() { State::Stopped } else { State::Starting };
         self.publish(|snapshot| {
-            snapshot.state = State::Stopped;
+            snapshot.state = state;
             snapshot.pid = None;
             snapshot.ready = false;
             snapshot.exit = Some(exit);

@@ -2,6 +2,7 @@
 //! sign of readiness, a deadline — and [`Driver::handle`] decides what follows.
 
 mod begin;
+mod change;
 mod condition;
 mod end;
 mod streams;
@@ -79,6 +80,8 @@ struct Driver {
     /// What checks have seen lately.
     looks: Looks,
     life: Life,
+    /// It is not part of the project any more: once nothing runs, the driver ends.
+    retired: bool,
     /// What the user wants, when the catalogue could not be written (a full disk), and when to try again.
     unrecorded: Option<(Wanted, Instant)>,
 }
@@ -176,6 +179,7 @@ impl Driver {
             origin: Instant::now(),
             looks,
             life,
+            retired: false,
             unrecorded: None,
         };
         match past {
@@ -205,6 +209,9 @@ impl Driver {
                 () = sleep_until(wish_due.unwrap_or(deadline)), if wish_due.is_some() => Event::WishDue,
             };
             self.handle(event).await;
+            if self.retired && !matches!(self.life, Life::Up(_)) {
+                return self.leave().await;
+            }
         }
     }
 
@@ -235,6 +242,8 @@ impl Driver {
                 }
             }
             Event::Command(Command::Check { reply }) => self.check(reply),
+            Event::Command(Command::Reconfigure { config }) => self.reconfigure(config),
+            Event::Command(Command::Retire { reply }) => self.retire(reply).await,
             Event::Report(run, upward) => self.report(run, upward).await,
             Event::Readiness(run, readiness) => self.readiness(run, readiness),
             Event::Health(run, finding) => self.health(run, finding),
@@ -250,6 +259,10 @@ impl Driver {
     // ---- requests ----
 
     async fn start(&mut self, reason: &str, reply: StartReply) {
+        if self.retired {
+            let _ = reply.send(Err(StartError::Removed));
+            return;
+        }
         match &mut self.life {
             Life::Up(active) => match active.phase {
                 Phase::Spawning { .. } => active.starters.push(reply),
@@ -271,11 +284,11 @@ impl Driver {
 
     async fn restart(&mut self, reason: String, reply: StartReply) {
         match &mut self.life {
-            Life::Up(active) => {
+            Life::Up(active) if !self.retired => {
                 active.successors.push((reason, reply));
                 self.begin_stop();
             }
-            Life::Down | Life::Backoff { .. } => self.start(&reason, reply).await,
+            Life::Up(_) | Life::Down | Life::Backoff { .. } => self.start(&reason, reply).await,
         }
     }
 
