@@ -5,8 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use super::condition::Condition;
-use super::{Driver, Life, Phase};
+use super::{Driver, Life};
 use crate::config::ProcessConfig;
 use crate::supervisor::handle::Stopped;
 
@@ -19,17 +18,12 @@ impl Driver {
         self.configs.send_replace(config);
         info!(process = %self.name, "configured anew");
         self.follow_config();
-        let Life::Up(active) = &mut self.life else { return };
-        let lives = matches!(active.phase, Phase::Living) && active.exit.is_none();
-        let Some(pid) = active.pid.filter(|_| lives && looks_otherwise) else { return };
-        let start_ticks = active.start_ticks;
-        active.watchers = None;
-        active.condition = Condition::default();
-        self.publish(|snapshot| {
-            snapshot.ready = false;
-            snapshot.reason = None;
-        });
-        self.started(pid, start_ticks);
+        let Life::Up(active) = &self.life else { return };
+        let run = active.run;
+        if let Some(pid) = active.pid.filter(|_| active.is_living() && looks_otherwise) {
+            self.watch_run(run, pid);
+            self.show_condition(run);
+        }
     }
 
     /// Stops the process for good; the driver ends once nothing runs.

@@ -228,7 +228,7 @@ impl Driver {
                 () = sleep_until(wish_due.unwrap_or(deadline)), if wish_due.is_some() => Event::WishDue,
             };
             self.handle(event).await;
-            if self.retired && matches!(self.life, Life::Down) {
+            if self.retired && !matches!(self.life, Life::Up(_)) {
                 return self.leave().await;
             }
         }
