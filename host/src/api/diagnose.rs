@@ -119,6 +119,7 @@ async fn hints(
     if let Some(fact) = port_in_use.filter(|_| !snapshot.ready) {
         hints.push(port_hint(fact.field("port"), &handle.config().command).await);
     }
+    hints.extend(snapshot.watch_trouble.clone());
     match snapshot.exit {
         Some(Exit { code: Some(127), .. }) if !snapshot.state.is_alive() => {
             hints.push(

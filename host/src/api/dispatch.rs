@@ -23,6 +23,11 @@ impl Api {
             Request::Attach { .. } => {
                 Err(ApiError::new(ErrorKind::Invalid, "attaching needs a connection of its own"))
             }
+            Request::Signal(request) => self.signal(caller, request).await.map(Response::Signal),
+            Request::ReloadProcess { name } => self.reload(caller, &name).await.map(Response::ReloadProcess),
+            Request::RunOnce(request) => self.run_once(caller, request).await.map(Response::RunOnce),
+            Request::RunEnd(request) => self.run_end(caller, request).await.map(Response::RunEnd),
+            Request::Feed(request) => self.feed(caller, request).await.map(Response::Feed),
             Request::Diagnose { name } => {
                 self.diagnose(caller, &name).await.map(|diagnosis| Response::Diagnose(Box::new(diagnosis)))
             }

@@ -106,14 +106,12 @@ impl Api {
                 cursor: self.cursor_before_run(started.run).await,
                 warning: self.start_warning([handle]).await,
             }),
-            Err(error) => {
-                Err(ApiError::new(ErrorKind::Failed, format!("cannot start `{}`: {error}", handle.name())))
-            }
+            Err(error) => Err(cannot_start(handle, &error)),
         }
     }
 
     /// Starts `wanted` and what they depend on; those that do not wait for each other start together.
-    async fn up_in_order(&self, reason: &'static str, wanted: &[ProcessName]) -> UpReply {
+    pub(super) async fn up_in_order(&self, reason: &'static str, wanted: &[ProcessName]) -> UpReply {
         let order = self.parts.fleet.project().with_dependencies(wanted);
         // One channel per process carries whether it was started, to those that wait for it.
         let (senders, receivers): (BTreeMap<_, _>, BTreeMap<_, _>) = order
@@ -198,6 +196,11 @@ impl Api {
     }
 }
 
+/// Makes the error of a process that could not be started.
+pub(super) fn cannot_start(handle: &Handle, error: &StartError) -> ApiError {
+    ApiError::new(ErrorKind::Failed, format!("cannot start `{}`: {error}", handle.name()))
+}
+
 async fn start_after(
     handle: &Handle,
     dependencies: Vec<(DependsOn, Handle, watch::Receiver<Option<bool>>)>,
@@ -216,7 +219,7 @@ async fn start_after(
     handle.start(reason).await.map(drop).map_err(|error| error.to_string())
 }
 
-async fn wait_for_condition(dependency: &DependsOn, other: &Handle) -> Result<(), String> {
+pub(super) async fn wait_for_condition(dependency: &DependsOn, other: &Handle) -> Result<(), String> {
     let mut snapshots = other.snapshots();
     let timeout = other.config().ready.timeout;
     let decided = |snapshot: &Snapshot| match dependency.condition {

@@ -13,6 +13,8 @@ pub mod keys;
 mod lifecycle;
 mod limits;
 mod logs;
+mod once;
+mod signals;
 mod types;
 mod view;
 mod wait;
@@ -25,6 +27,8 @@ use tokio::sync::watch;
 
 pub use attach::{AttachedInput, AttachedOutput, Attachment, Ended};
 pub use logs::{cursor_at, is_cursor};
+pub use once::*;
+pub use signals::*;
 pub use types::*;
 
 pub use crate::supervisor::Piece;
@@ -92,6 +96,10 @@ impl Api {
         warnings.extend(self.parts.pipeline.warning());
         warnings.extend(self.config_warning().await);
         warnings.extend(self.limit_warnings());
+        warnings.extend(self.parts.fleet.in_order().iter().filter_map(|handle| {
+            let snapshot = handle.snapshot();
+            snapshot.watch_trouble.map(|trouble| format!("{}: {trouble}", snapshot.name))
+        }));
         let project = self.parts.fleet.project();
         Ok(StatusReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),

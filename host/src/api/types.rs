@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::doctor::Check;
+use super::once::{FeedReply, FeedRequest, RunEndReply, RunEndRequest, RunReply, RunRequest};
+use super::signals::{ReloadReply, SignalReply, SignalRequest};
 use crate::model::{Exit, Level, Line, ProcessName, RunId, Stream, Time};
 use crate::plugins::PluginStatus;
 use crate::supervisor::State;
@@ -54,6 +56,9 @@ pub struct ProcessView {
     pub exit: Option<Exit>,
     /// TCP ports that the process or its descendants listen on.
     pub ports: Vec<u16>,
+    /// When its schedule starts it next; absent without one, and while it is suspended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Time>,
 }
 
 /// A request on the daemon's socket: one JSON object a line.
@@ -88,6 +93,17 @@ pub enum Request {
     Attach {
         name: String,
     },
+    Signal(SignalRequest),
+    /// Makes a process read its own configuration again.
+    ReloadProcess {
+        name: String,
+    },
+    /// Runs a process once, with what it depends on.
+    RunOnce(RunRequest),
+    /// Waits for the end of a run.
+    RunEnd(RunEndRequest),
+    /// Writes to the standard input of a run, waiting for it to read.
+    Feed(FeedRequest),
     Diagnose {
         name: String,
     },
@@ -112,6 +128,11 @@ pub enum Response {
     Wait(Box<WaitReply>),
     Send(SendReply),
     Attach(AttachReply),
+    Signal(SignalReply),
+    ReloadProcess(ReloadReply),
+    RunOnce(RunReply),
+    RunEnd(RunEndReply),
+    Feed(FeedReply),
     Diagnose(Box<Diagnosis>),
     Plugins(Vec<PluginStatus>),
     Status(StatusReply),
@@ -299,7 +320,7 @@ pub struct Diagnosis {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunView {
     pub run: RunId,
-    /// Why it was started: `cli`, `mcp`, `restart`.
+    /// Why it was started: `cli`, `mcp`, `restart`, `run`, `schedule`, `watch: FILE changed`.
     pub reason: String,
     pub started: Time,
     pub ended: Option<Time>,

@@ -45,5 +45,6 @@ fn of_one(snapshot: Snapshot, ports: Vec<u16>) -> ProcessView {
         restarts: snapshot.restarts,
         exit: snapshot.exit,
         ports,
+        next: snapshot.next_due,
     }
 }

@@ -13,8 +13,9 @@ use super::stream::StreamReader;
 use super::wire::{FrameError, FrameReader, Hello, HelloReply, VERSION, frame};
 use crate::api::doctor::Check;
 use crate::api::{
-    ApiError, AttachReply, Diagnosis, DownReply, ErrorKind, LogsReply, LogsRequest, ProcessView, Request,
-    Response, SendReply, SendRequest, StartReply, StatusReply, StopReply, UpReply, WaitReply, WaitRequest,
+    ApiError, AttachReply, Diagnosis, DownReply, ErrorKind, FeedReply, FeedRequest, LogsReply, LogsRequest, ProcessView,
+    ReloadReply, Request, Response, RunEndReply, RunEndRequest, RunReply, RunRequest, SendReply, SendRequest,
+    SignalReply, SignalRequest, StartReply, StatusReply, StopReply, UpReply, WaitReply, WaitRequest,
 };
 use crate::plugins::PluginStatus;
 
@@ -158,6 +159,26 @@ impl Client {
         let reply = ask!(self, Request::Attach { name }, Attach)?;
         let (source, begun) = self.reader.into_rest();
         Ok((reply, Attached { output: StreamReader::new(source, begun), input: self.writer }))
+    }
+
+    pub async fn signal(&mut self, request: SignalRequest) -> Result<SignalReply, ClientError> {
+        ask!(self, Request::Signal(request), Signal)
+    }
+
+    pub async fn reload(&mut self, name: String) -> Result<ReloadReply, ClientError> {
+        ask!(self, Request::ReloadProcess { name }, ReloadProcess)
+    }
+
+    pub async fn run_once(&mut self, request: RunRequest) -> Result<RunReply, ClientError> {
+        ask!(self, Request::RunOnce(request), RunOnce)
+    }
+
+    pub async fn run_end(&mut self, request: RunEndRequest) -> Result<RunEndReply, ClientError> {
+        ask!(self, Request::RunEnd(request), RunEnd)
+    }
+
+    pub async fn feed(&mut self, request: FeedRequest) -> Result<FeedReply, ClientError> {
+        ask!(self, Request::Feed(request), Feed)
     }
 
     pub async fn diagnose(&mut self, name: String) -> Result<Diagnosis, ClientError> {

@@ -4,6 +4,8 @@ use clap::CommandFactory;
 
 use super::Cli;
 
+mod when;
+
 /// Returns the long help of `ostler`, or of one of its commands, without spaces at the ends of lines.
 fn help(path: &[&str]) -> String {
     let mut command = Cli::command();
@@ -41,6 +43,9 @@ fn help_of_ostler() {
       start     Starts processes, each by its name
       stop      Stops processes with everything they have started
       restart   Stops processes and starts them again
+      run       Runs a process once, in the foreground
+      reload    Makes processes read their own configuration again
+      signal    Sends a signal to a process
       logs      Shows what processes have printed, and goes on with -f
       wait      Waits until a process is ready, has ended, or has printed something
       send      Writes to a process's standard input
@@ -77,6 +82,8 @@ fn help_of_ostler() {
         3  there is no such process
         4  the daemon cannot be reached or started, or cannot serve just now
       124  a wait ran out of time
+    `ostler run` ends with the exit code of what it has run, or 128 and the number of the signal
+    that killed it.
     "#);
 }
 

@@ -21,6 +21,7 @@ pub fn process(view: &ProcessView) -> Value {
     add("restarts", (view.restarts > 0).then(|| view.restarts.into()));
     add("exit", view.exit.map(|exit| exit.to_string().into()));
     add("ports", (!view.ports.is_empty()).then(|| json!(view.ports.iter().take(PORTS).collect::<Vec<_>>())));
+    add("next", view.next.map(|next| next.to_string().into()));
     Value::Object(object)
 }
 

@@ -21,6 +21,8 @@ const SHIM_START: Duration = Duration::from_secs(2);
 const SHIM_LOOK: Duration = Duration::from_millis(5);
 /// What is said of a run whose shim had still something to do.
 const SHIM_DIED_LATE: &str = "its shim died before it had taken in the last output";
+/// Why a run was started that is to be made only once, in the catalogue; a daemon that adopts it goes by that.
+pub(super) const ONCE: &str = "run";
 /// An exit nobody knows.
 const LOST: Exit = Exit { code: None, signal: None };
 
@@ -42,6 +44,8 @@ pub struct OpenRun {
     pub(super) run: RunId,
     pub(super) socket: UnixStream,
     pub(super) began: Time,
+    /// It was to be made only once.
+    pub(super) once: bool,
     /// The command it was started with, for processes the configuration has lost.
     pub command: Vec<String>,
     pub cwd: std::path::PathBuf,
@@ -108,6 +112,7 @@ fn connect(context: &Context, record: &RunRecord) -> Option<OpenRun> {
         run: record.run,
         socket,
         began: record.started_at,
+        once: record.reason == ONCE,
         command: record.command.clone(),
         cwd: record.cwd.clone(),
     })

@@ -11,6 +11,7 @@ use super::snapshot::Snapshot;
 use super::tail::{Followed, Tail};
 use crate::config::ProcessConfig;
 use crate::model::{Exit, ProcessName, RunId, TerminalSize};
+use crate::shim::control::Scope;
 
 /// Time for a shim to answer that it reports output; one of an older version never does.
 const TAIL_WAIT: Duration = Duration::from_secs(5);
@@ -29,6 +30,10 @@ pub enum StartError {
     Problem(#[from] StartProblem),
     #[error("it was told to stop before it had started")]
     Superseded,
+    #[error("it runs already")]
+    Running,
+    #[error("{0}")]
+    Arguments(String),
     #[error("Ostler is ending")]
     Ending,
 }
@@ -57,6 +62,39 @@ pub enum SendError {
     ShimGone,
     #[error("cannot be followed: its shim does not answer, or is of an older version")]
     NoTail,
+}
+
+/// A signal that reached nobody, as it reads after the process's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignalError {
+    #[error("is not running")]
+    NotRunning,
+    #[error("could not be signalled: {0}")]
+    Refused(String),
+    #[error("could not be reached: its shim is gone")]
+    ShimGone,
+}
+
+/// What a reload has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reloaded {
+    /// This signal was sent to the main process.
+    Signalled(i32),
+    /// The configured command ended with exit code 0.
+    Ran,
+}
+
+/// A reload that was not made, or failed, as it reads after the process's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReloadError {
+    #[error("has no `reload`, so there is no way to make it read its configuration again")]
+    NotConfigured,
+    #[error("is being reloaded already")]
+    Busy,
+    #[error(transparent)]
+    Signal(#[from] SignalError),
+    #[error("was not reloaded: its reload command {0}")]
+    Command(String),
 }
 
 /// A request to a driver.
@@ -96,6 +134,18 @@ pub(super) enum Command {
     Sign {
         run: RunId,
         sign: Sign,
+    },
+    Once {
+        arguments: Vec<String>,
+        reply: oneshot::Sender<Result<Started, StartError>>,
+    },
+    Signal {
+        signal: i32,
+        scope: Scope,
+        reply: oneshot::Sender<Result<u32, SignalError>>,
+    },
+    Reload {
+        reply: oneshot::Sender<Result<Reloaded, ReloadError>>,
     },
 }
 
@@ -173,6 +223,27 @@ impl Handle {
             Ok(Err(_)) => Err(SendError::NotRunning),
             Err(_) => Err(SendError::NoTail),
         }
+    }
+
+    /// Runs the process once, with `arguments` behind those of its command: whatever its end is, it is not started
+    /// again. One that runs is left alone, and that is an error.
+    pub async fn run_once(&self, arguments: Vec<String>) -> Result<Started, StartError> {
+        self.ask(|reply| Command::Once { arguments, reply }).await.unwrap_or(Err(StartError::Ending))
+    }
+
+    /// Sends a signal, and returns how many processes it reached. It changes nothing of what is wanted: after a
+    /// SIGKILL the restart policy decides.
+    pub async fn signal(&self, signal: i32, scope: Scope) -> Result<u32, SignalError> {
+        // A run that ends meanwhile takes the reply with it.
+        self.ask(|reply| Command::Signal { signal, scope, reply })
+            .await
+            .unwrap_or(Err(SignalError::NotRunning))
+    }
+
+    /// Makes the process read its own configuration again, as its `reload` says.
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let reloaded = self.ask(|reply| Command::Reload { reply }).await;
+        reloaded.unwrap_or(Err(ReloadError::Signal(SignalError::NotRunning)))
     }
 
     /// Tells the driver what a classifier saw.

@@ -25,6 +25,7 @@
 mod adopt;
 mod cgroup;
 mod cgroup_site;
+mod commands;
 mod disk;
 mod driver;
 mod fleet;
@@ -39,8 +40,10 @@ mod preflight;
 mod probe;
 pub mod procfs;
 mod ready;
+mod schedule;
 mod snapshot;
 mod tail;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -53,14 +56,14 @@ pub use cgroup_site::{Controllers, Hindrance};
 pub use disk::disk_trouble;
 pub use driver::supervise;
 pub use fleet::Fleet;
-pub use handle::{Handle, SendError, StartError, Started, Stopped};
+pub use handle::{Handle, ReloadError, Reloaded, SendError, SignalError, StartError, Started, Stopped};
 pub use link::ShimLink;
 pub use preflight::StartProblem;
 pub use ready::Sign;
 pub use snapshot::{Snapshot, State};
 pub use tail::{Piece, Tail, recent_output};
 
-use crate::model::{ProcessName, RunId};
+use crate::model::{Level, ProcessName, RunId, Time};
 use crate::shim::control::Request;
 use crate::store::{Catalogue, Store};
 
@@ -76,6 +79,8 @@ pub struct Context {
     pub shim: ShimProgram,
     /// What holds runs together and limits them, where the machine lets it.
     pub cgroups: Cgroups,
+    /// What the globs of `watch` are relative to.
+    pub project_dir: PathBuf,
     pub events: mpsc::UnboundedSender<RunEvent>,
 }
 
@@ -106,6 +111,19 @@ pub enum RunEvent {
     Output(RunId),
     /// The spool is complete; once it is read, the run's directory can go.
     Ended(RunId),
+    /// Something to be said between the lines of a run, by Ostler itself.
+    Remark(Remark),
+}
+
+/// A line of Ostler's own in the log of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    pub run: RunId,
+    pub process: ProcessName,
+    pub time: Time,
+    pub level: Level,
+    /// One line.
+    pub text: String,
 }
 
 /// A run whose output can be read.

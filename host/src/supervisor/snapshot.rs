@@ -75,6 +75,10 @@ pub struct Snapshot {
     pub exit: Option<Exit>,
     /// Why it is in this state, when that is not plain from the state: a failed start, a time-out, giving up.
     pub reason: Option<String>,
+    /// When its schedule starts it next.
+    pub next_due: Option<Time>,
+    /// Why changes of files are not seen, or not all of them.
+    pub watch_trouble: Option<String>,
 }
 
 impl Snapshot {
@@ -91,6 +95,8 @@ impl Snapshot {
             restarts: 0,
             exit: None,
             reason: None,
+            next_due: None,
+            watch_trouble: None,
         }
     }
 }

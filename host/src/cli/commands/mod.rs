@@ -11,8 +11,11 @@ pub mod logs;
 pub mod mcp;
 pub mod plugin;
 pub mod ps;
+pub mod reload;
 pub mod restart;
+pub mod run;
 pub mod send;
+pub mod signal;
 pub mod start;
 pub mod status;
 pub mod stop;
@@ -32,6 +35,9 @@ pub enum Command {
     Start(start::Args),
     Stop(stop::Args),
     Restart(restart::Args),
+    Run(run::Args),
+    Reload(reload::Args),
+    Signal(signal::Args),
     Logs(logs::Args),
     Wait(wait::Args),
     Send(send::Args),
@@ -63,6 +69,9 @@ impl Command {
             | Self::Start(_)
             | Self::Stop(_)
             | Self::Restart(_)
+            | Self::Run(_)
+            | Self::Reload(_)
+            | Self::Signal(_)
             | Self::Send(_)
             | Self::Attach(_)
             | Self::Mcp(_)
@@ -84,6 +93,9 @@ impl Command {
             Self::Start(args) => block_on(start::run(args, context)),
             Self::Stop(args) => block_on(stop::run(args, context)),
             Self::Restart(args) => block_on(restart::run(args, context)),
+            Self::Run(args) => block_on(run::run(args, context)),
+            Self::Reload(args) => block_on(reload::run(args, context)),
+            Self::Signal(args) => block_on(signal::run(args, context)),
             Self::Logs(args) => block_on(logs::run(args, context)),
             Self::Wait(args) => block_on(wait::run(args, context)),
             Self::Send(args) => block_on(send::run(args, context)),

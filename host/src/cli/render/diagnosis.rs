@@ -89,6 +89,7 @@ mod tests {
                 restarts: 0,
                 exit,
                 ports: Vec::new(),
+                next: None,
             },
             summary: "`api` failed with exit code 1 after 1.5 s; port 8000 is taken.".into(),
             command: "python manage.py runserver 8000".into(),

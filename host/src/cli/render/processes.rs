@@ -6,11 +6,26 @@ use super::duration::duration;
 use super::style::{self, FAINT, Palette};
 use super::table::{Cell, table};
 use crate::api::ProcessView;
+use crate::model::Time;
 
 /// Returns the table of `ostler ps`.
 pub fn processes(palette: Palette, views: &[ProcessView]) -> String {
+    const HEADINGS: [&str; 7] = ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "PORTS", "LAST EXIT"];
     let rows: Vec<_> = views.iter().map(row).collect();
-    table(palette, ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "PORTS", "LAST EXIT"], &rows)
+    if views.iter().all(|view| view.next.is_none()) {
+        return table(palette, HEADINGS, &rows);
+    }
+    let [name, state, pid, uptime, restarts, ports, exit] = HEADINGS;
+    let now = Time::now();
+    let rows: Vec<_> = views.iter().zip(rows).map(|(view, row)| with_next(row, view.next, now)).collect();
+    table(palette, [name, state, pid, uptime, "NEXT", restarts, ports, exit], &rows)
+}
+
+/// Adds in how much time the schedule starts a process.
+fn with_next(row: [Cell; 7], next: Option<Time>, now: Time) -> [Cell; 8] {
+    let [name, state, pid, uptime, restarts, ports, exit] = row;
+    let next = or_dash(next.map(|next| format!("in {}", duration(next.since(now)))));
+    [name, state, pid, uptime, next, restarts, ports, exit]
 }
 
 fn row(view: &ProcessView) -> [Cell; 7] {
@@ -68,6 +83,7 @@ mod tests {
             restarts: 0,
             exit: None,
             ports: Vec::new(),
+            next: None,
         }
     }
 
@@ -102,6 +118,15 @@ mod tests {
         web     failed   -     -        0         -          exit code 1
         db      stopped  -     -        0         -          -
         ");
+    }
+
+    #[test]
+    fn a_schedule_adds_a_column() {
+        let due = ProcessView { next: Some(Time(i64::MAX)), ..view("clean", State::Exited) };
+        let shown = processes(Palette::PLAIN, &[due, view("db", State::Stopped)]);
+        let lines: Vec<&str> = shown.lines().collect();
+        assert!(lines[0].contains("UPTIME  NEXT "), "{shown}");
+        assert!(lines[1].contains(" in ") && !lines[2].contains(" in "), "{shown}");
     }
 
     #[test]

@@ -18,7 +18,9 @@ use super::toolset::{Toolset, Toolsets};
 
 mod diagnose_process;
 mod get_logs;
+mod kill_process;
 mod list_processes;
+mod reload_process;
 mod restart_process;
 mod send_input;
 mod start_process;
@@ -36,6 +38,8 @@ enum Id {
     WaitFor,
     SendInput,
     DiagnoseProcess,
+    KillProcess,
+    ReloadProcess,
 }
 
 /// What a client may be told of a tool.
@@ -65,7 +69,7 @@ enum Effect {
 }
 
 /// Every tool, in the order clients list them.
-const TOOLS: [&Spec; 8] = [
+const TOOLS: [&Spec; 10] = [
     &list_processes::SPEC,
     &start_process::SPEC,
     &stop_process::SPEC,
@@ -74,6 +78,8 @@ const TOOLS: [&Spec; 8] = [
     &wait_for::SPEC,
     &send_input::SPEC,
     &diagnose_process::SPEC,
+    &kill_process::SPEC,
+    &reload_process::SPEC,
 ];
 
 /// Returns the tools of `toolsets`.
@@ -121,6 +127,8 @@ impl Spec {
             Id::WaitFor => wait_for::call(api, caller, &arguments).await,
             Id::SendInput => send_input::call(api, caller, &arguments).await,
             Id::DiagnoseProcess => diagnose_process::call(api, caller, &arguments).await,
+            Id::KillProcess => kill_process::call(api, caller, &arguments).await,
+            Id::ReloadProcess => reload_process::call(api, caller, &arguments).await,
         }
     }
 }

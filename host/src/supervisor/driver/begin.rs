@@ -1,11 +1,13 @@
 //! How a run begins: launched, adopted, or recalled from an earlier daemon.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::when::once;
 use super::{ActiveRun, Driver, End, Event, Life, Phase, SPAWN_WAIT, StartReply};
 use crate::model::{RunId, Time};
 use crate::shim::LimitHits;
@@ -27,7 +29,7 @@ impl Driver {
             snapshot.reason = None;
         });
         let (context, name, config) =
-            (Arc::clone(&self.context), self.name.clone(), Arc::clone(&self.config));
+            (Arc::clone(&self.context), self.name.clone(), Arc::clone(self.run_config()));
         let why = reason.to_owned();
         let launched =
             tokio::task::spawn_blocking(move || launch::launch(&context, &name, &config, &why)).await;
@@ -41,6 +43,7 @@ impl Driver {
                 active.shim = Some(launched.shim);
                 active.starters = starters;
                 self.announce(&active);
+                self.tell_reason(active.run, reason);
                 self.life = Life::Up(Box::new(active));
             }
             Err(error) => self.fail_start(&StartProblem::Spawn(error.to_string()), starters),
@@ -48,6 +51,9 @@ impl Driver {
     }
 
     pub(super) fn adopt(&mut self, open: OpenRun) {
+        if open.once {
+            self.once = Some(once(&self.config, open.command.clone()));
+        }
         match self.attach(open.run, open.socket, open.began) {
             Ok(active) => {
                 self.announce(&active);
@@ -120,6 +126,8 @@ impl Driver {
             successors: Vec::new(),
             input,
             tails,
+            signalled: VecDeque::new(),
+            reloading: false,
             signs,
             watcher: None,
         })
@@ -137,7 +145,7 @@ impl Driver {
         let began = RunBegan {
             run: active.run,
             process: self.name.clone(),
-            command: launch::words(&self.config),
+            command: launch::words(self.run_config()),
             dir: self.context.run_dir(active.run),
             bell: Bell(Some(active.link.clone())),
         };

@@ -99,6 +99,7 @@ impl Driver {
         }
         if let Some((reason, _)) = active.successors.first() {
             self.want(true).await;
+            self.once = None;
             let reason = reason.clone();
             let starters = active.successors.into_iter().map(|(_, reply)| reply).collect();
             self.launch(&reason, starters).await;
@@ -107,7 +108,8 @@ impl Driver {
 
     pub(super) fn after_exit(&mut self, exit: Exit, lived: Duration, how: String) {
         let now = Instant::now();
-        match self.history.decide(&self.config.restart, Some(exit), lived, now.into_std()) {
+        let policy = self.run_config().restart;
+        match self.history.decide(&policy, Some(exit), lived, now.into_std()) {
             Decision::Restart { after } => {
                 info!(process = %self.name, %exit, ?after, "starting again");
                 self.life = Life::Backoff { until: now + after };

@@ -4,7 +4,9 @@
 mod begin;
 mod end;
 mod streams;
+mod when;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use tracing::{debug, info, warn};
 use crate::config::ProcessConfig;
 use crate::model::{Exit, ProcessName, RunId, Time};
 use crate::shim::LimitHits;
-use crate::shim::control::{Report, Request, Scope};
+use crate::shim::control::{Report, Scope};
 use crate::store::Wanted;
 use crate::supervisor::adopt::Past;
 use crate::supervisor::handle::{Command, Handle, StartError, Started, Stopped};
@@ -25,8 +27,10 @@ use crate::supervisor::link::{ShimLink, Upward};
 use crate::supervisor::policy::History;
 use crate::supervisor::preflight::StartProblem;
 use crate::supervisor::ready::{Readiness, Sign};
+use crate::supervisor::schedule::Tick;
 use crate::supervisor::snapshot::{Snapshot, State};
 use crate::supervisor::tail::Tails;
+use crate::supervisor::watch::Sight;
 use crate::supervisor::{Context, launch};
 
 /// Time for a shim to say that its child runs; it takes milliseconds.
@@ -52,6 +56,10 @@ enum Event {
     Deadline,
     /// A wish that could not be recorded is to be recorded again.
     WishDue,
+    /// A command run for this process has ended.
+    CommandEnded(RunId, when::Ended),
+    Sight(Sight),
+    Tick(Tick),
 }
 
 struct Driver {
@@ -67,6 +75,10 @@ struct Driver {
     life: Life,
     /// What the user wants, when the catalogue could not be written (a full disk), and when to try again.
     unrecorded: Option<(Wanted, Instant)>,
+    /// The configuration of a run that is made only once, in place of `config`.
+    once: Option<Arc<ProcessConfig>>,
+    /// What starts it besides people and its policy: files that change, and the clock.
+    when: when::When,
 }
 
 /// Whether there is a run.
@@ -98,6 +110,10 @@ struct ActiveRun {
     successors: Vec<(String, StartReply)>,
     input: Feeder,
     tails: Tails,
+    /// Who hears what became of each signal, in the order they were sent.
+    signalled: VecDeque<when::OnSignalled>,
+    /// Its reload command runs.
+    reloading: bool,
     signs: mpsc::UnboundedSender<Sign>,
     watcher: Option<AbortHandle>,
 }
@@ -139,7 +155,10 @@ impl Driver {
             history,
             life,
             unrecorded: None,
+            once: None,
+            when: when::When::default(),
         };
+        driver.follow_config();
         match past {
             Past::Nothing => {}
             Past::Open(open) => driver.adopt(open),
@@ -183,9 +202,21 @@ impl Driver {
 
     async fn handle(&mut self, event: Event) {
         match event {
-            Event::Command(Command::Start { reason, reply }) => self.start(&reason, reply).await,
-            Event::Command(Command::Restart { reason, reply }) => self.restart(reason, reply).await,
-            Event::Command(Command::Stop { reply }) => self.stop(reply).await,
+            Event::Command(Command::Start { reason, reply }) => {
+                self.resume();
+                self.start(&reason, reply).await;
+            }
+            Event::Command(Command::Restart { reason, reply }) => {
+                self.resume();
+                self.restart(reason, reply).await;
+            }
+            Event::Command(Command::Stop { reply }) => {
+                self.suspend();
+                self.stop(reply).await;
+            }
+            Event::Command(Command::Once { arguments, reply }) => self.run_once(arguments, reply).await,
+            Event::Command(Command::Signal { signal, scope, reply }) => self.signal(signal, scope, reply),
+            Event::Command(Command::Reload { reply }) => self.reload(Some(reply)),
             Event::Command(Command::Send { bytes, eof, reply }) => self.send(Job { bytes, eof, reply }),
             Event::Command(Command::Interrupt { signal, reply }) => self.interrupt(signal, reply),
             Event::Command(Command::Resize { size }) => self.resize(size),
@@ -198,6 +229,9 @@ impl Driver {
             }
             Event::Report(run, upward) => self.report(run, upward).await,
             Event::Readiness(run, readiness) => self.readiness(run, readiness),
+            Event::CommandEnded(run, ended) => self.command_ended(run, ended),
+            Event::Sight(sight) => self.saw(sight).await,
+            Event::Tick(tick) => self.tick(tick).await,
             Event::Deadline => self.deadline_passed().await,
             Event::WishDue => {
                 if let Some((wanted, _)) = self.unrecorded.clone() {
@@ -222,6 +256,7 @@ impl Driver {
             },
             Life::Down | Life::Backoff { .. } => {
                 self.want(true).await;
+                self.once = None;
                 self.history.clear();
                 self.publish(|snapshot| snapshot.restarts = 0);
                 self.launch(reason, vec![reply]).await;
@@ -277,7 +312,9 @@ impl Driver {
         if let Some(watcher) = active.watcher.take() {
             watcher.abort();
         }
-        if active.link.send(Request::Signal { signal: stop.signal, scope: Scope::Group }).is_err() {
+        if stop.command.is_some() {
+            self.run_stop_command();
+        } else if active.signal(stop.signal, Scope::Group, when::nobody()).is_err() {
             debug!(process = %self.name, "the shim is gone already");
         }
         self.publish(|snapshot| {
@@ -296,7 +333,7 @@ impl Driver {
             Upward::Report(Report::Started { pid, start_ticks }) => self.started(pid, start_ticks),
             Upward::Report(Report::SpawnFailed(failure)) => {
                 let cwd = self.config.cwd.to_string_lossy().into_owned();
-                let program = launch::words(&self.config).swap_remove(0);
+                let program = launch::words(self.run_config()).swap_remove(0);
                 let problem = StartProblem::Spawn(failure.describe(&program, &cwd));
                 self.spawn_failed(&problem).await;
             }
@@ -332,6 +369,7 @@ impl Driver {
                 let notes: Vec<String> = left.into_iter().chain(lost).collect();
                 self.ended((!notes.is_empty()).then(|| notes.join("; "))).await;
             }
+            Upward::Report(Report::Signalled { reached, errno }) => self.signalled(reached, errno),
             Upward::Closed => self.shim_vanished().await,
             Upward::Report(_) => {}
         }
@@ -375,8 +413,7 @@ impl Driver {
                     warn!(process = %self.name, run = %active.run, "grace is over; killing the tree");
                     *deadline = Instant::now() + KILL_WAIT;
                     *killed = true;
-                    let kill = Request::Signal { signal: libc::SIGKILL, scope: Scope::Tree };
-                    if active.link.send(kill).is_err() {
+                    if active.signal(libc::SIGKILL, Scope::Tree, when::nobody()).is_err() {
                         debug!(process = %self.name, "the shim is gone already");
                     }
                 }

@@ -3,6 +3,7 @@
 
 use tokio::sync::oneshot;
 
+use super::when::nobody;
 use super::{ActiveRun, Driver, Life};
 use crate::model::{RunId, TerminalSize};
 use crate::shim::control::{Request, Scope};
@@ -21,9 +22,10 @@ impl Driver {
     }
 
     pub(super) fn interrupt(&mut self, signal: i32, reply: oneshot::Sender<Result<(), SendError>>) {
-        let request = Request::Signal { signal, scope: Scope::Group };
         let result = match self.living() {
-            Some(active) => active.link.send(request).map_err(|_| SendError::ShimGone),
+            Some(active) => {
+                active.signal(signal, Scope::Group, nobody()).map_err(|_| SendError::ShimGone)
+            }
             None => Err(SendError::NotRunning),
         };
         let _ = reply.send(result);
