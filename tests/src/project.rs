@@ -101,6 +101,11 @@ impl Project {
         self
     }
 
+    /// Returns the directory of the project.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// Runs `ostler` with these arguments.
     ///
     /// # Panics

@@ -10,10 +10,14 @@ pub mod doctor;
 mod gate;
 mod health;
 mod input;
+mod inspect;
 pub mod keys;
 mod lifecycle;
 mod limits;
 mod logs;
+mod mask;
+mod settings;
+mod stats;
 mod types;
 mod view;
 mod wait;
@@ -25,7 +29,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use attach::{AttachedInput, AttachedOutput, Attachment, Ended};
+pub use inspect::{EnvOrigin, EnvVariable, Inspection, RunPaths, Setting, TreeProcess};
 pub use logs::{cursor_at, is_cursor};
+pub use stats::{ProcessStats, StatsReply, StatsRequest, SystemStats};
 pub use types::*;
 
 pub use crate::supervisor::Piece;
@@ -35,7 +41,7 @@ use crate::model::ProcessName;
 use crate::pipeline::Pipeline;
 use crate::plugins::PluginStatus;
 use crate::store::{Catalogue, Store};
-use crate::supervisor::{Fleet, Handle, Snapshot, State, disk_trouble};
+use crate::supervisor::{Fleet, Handle, Sampler, Snapshot, State, disk_trouble};
 use gate::Gate;
 
 /// What the verbs work on; made by the daemon's wiring.
@@ -60,13 +66,15 @@ pub struct Parts {
 pub struct Api {
     parts: Arc<Parts>,
     gate: Gate,
+    sampler: Sampler,
 }
 
 impl Api {
     /// Puts the verbs on top of a daemon's parts.
     pub fn new(parts: Parts) -> Self {
         let gate = Gate::new(Arc::clone(&parts.catalogue));
-        Self { parts: Arc::new(parts), gate }
+        let sampler = Sampler::new(Arc::clone(&parts.fleet), &parts.state_dir);
+        Self { parts: Arc::new(parts), gate, sampler }
     }
 
     /// Returns every process in the order of the configuration.

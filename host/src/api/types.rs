@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::doctor::Check;
+use super::inspect::Inspection;
+use super::stats::{StatsReply, StatsRequest};
 use crate::model::{Exit, Level, Line, ProcessName, RunId, Stream, Time};
 use crate::plugins::PluginStatus;
 use crate::supervisor::State;
@@ -59,6 +61,9 @@ pub struct ProcessView {
     /// What it says of itself, by `STATUS=` of `sd_notify(3)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
+    /// The port it was given, whether it listens there or not; absent when it was given none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
 }
 
 /// A request on the daemon's socket: one JSON object a line.
@@ -100,6 +105,12 @@ pub enum Request {
     Health {
         names: Vec<String>,
     },
+    /// Everything about a process; with `secrets` unmasked.
+    Inspect {
+        name: String,
+        secrets: bool,
+    },
+    Stats(StatsRequest),
     Plugins {},
     Status {},
     /// What is in force on this machine.
@@ -123,6 +134,8 @@ pub enum Response {
     Attach(AttachReply),
     Diagnose(Box<Diagnosis>),
     Health(Vec<HealthView>),
+    Inspect(Box<Inspection>),
+    Stats(Box<StatsReply>),
     Plugins(Vec<PluginStatus>),
     Status(StatusReply),
     Doctor(Vec<Check>),

@@ -13,9 +13,9 @@ use super::stream::StreamReader;
 use super::wire::{FrameError, FrameReader, Hello, HelloReply, VERSION, frame};
 use crate::api::doctor::Check;
 use crate::api::{
-    ApiError, AttachReply, Diagnosis, DownReply, ErrorKind, HealthView, LogsReply, LogsRequest, ProcessView,
-    Request, Response, SendReply, SendRequest, StartReply, StatusReply, StopReply, UpReply, WaitReply,
-    WaitRequest,
+    ApiError, AttachReply, Diagnosis, DownReply, ErrorKind, HealthView, Inspection, LogsReply, LogsRequest,
+    ProcessView, Request, Response, SendReply, SendRequest, StartReply, StatsReply, StatsRequest,
+    StatusReply, StopReply, UpReply, WaitReply, WaitRequest,
 };
 use crate::plugins::PluginStatus;
 
@@ -167,6 +167,14 @@ impl Client {
 
     pub async fn health(&mut self, names: Vec<String>) -> Result<Vec<HealthView>, ClientError> {
         ask!(self, Request::Health { names }, Health)
+    }
+
+    pub async fn inspect(&mut self, name: String, secrets: bool) -> Result<Inspection, ClientError> {
+        ask!(self, Request::Inspect { name, secrets }, Inspect).map(|inspection| *inspection)
+    }
+
+    pub async fn stats(&mut self, request: StatsRequest) -> Result<StatsReply, ClientError> {
+        ask!(self, Request::Stats(request), Stats).map(|reply| *reply)
     }
 
     pub async fn plugins(&mut self) -> Result<Vec<PluginStatus>, ClientError> {

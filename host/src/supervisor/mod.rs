@@ -39,14 +39,18 @@ mod input;
 mod launch;
 mod limits;
 mod link;
+mod listeners;
 mod looks;
 pub mod machine;
 mod policy;
+mod ports;
 mod preflight;
 mod probe;
 pub mod procfs;
 mod ready;
+mod sampler;
 mod snapshot;
+pub mod stats;
 mod tail;
 
 use std::path::PathBuf;
@@ -63,11 +67,14 @@ pub use fleet::Fleet;
 pub use handle::{Checked, Handle, SendError, StartError, Started, Stopped};
 pub use link::ShimLink;
 pub use looks::{Looked, Purpose, Sight};
+pub use ports::Ports;
 pub use preflight::StartProblem;
 pub use ready::Sign;
+pub use sampler::{Point, Sample, Sampler, SystemSample};
 pub use snapshot::{Snapshot, State};
 pub use tail::{Piece, Tail, recent_output};
 
+use crate::config::{Environment, EnvironmentError, ProcessConfig};
 use crate::model::{ProcessName, RunId};
 use crate::shim::control::Request;
 use crate::store::{Catalogue, Store};
@@ -85,6 +92,7 @@ pub struct Context {
     /// What holds runs together and limits them, where the machine lets it.
     pub cgroups: Cgroups,
     pub events: mpsc::UnboundedSender<RunEvent>,
+    pub ports: Ports,
 }
 
 /// How to start a shim.
@@ -97,6 +105,19 @@ impl Context {
     /// Returns the directory of a run.
     pub fn run_dir(&self, run: RunId) -> PathBuf {
         self.runs_dir.join(run.to_string())
+    }
+
+    /// Returns the environment that a process would be started with now; `port` is the one it would be given.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a reference that leads nowhere.
+    pub fn environment(
+        &self,
+        name: &ProcessName,
+        config: &ProcessConfig,
+        port: Option<u16>,
+    ) -> Result<Environment, EnvironmentError> {
+        launch::environment(self, name, config, port)
     }
 
     /// Returns the path of the control socket of a run's shim.

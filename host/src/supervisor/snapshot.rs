@@ -77,6 +77,10 @@ pub struct Snapshot {
     pub status: Option<String>,
     /// Why it is in this state, when that is not plain from the state: a failed start, a time-out, giving up.
     pub reason: Option<String>,
+    /// The port it was given, or is about to be.
+    pub port: Option<u16>,
+    /// What was odd about the last start, though it went on.
+    pub warning: Option<String>,
 }
 
 impl Snapshot {
@@ -94,6 +98,8 @@ impl Snapshot {
             exit: None,
             status: None,
             reason: None,
+            port: None,
+            warning: None,
         }
     }
 }

@@ -19,6 +19,9 @@ use super::toolset::{Toolset, Toolsets};
 mod check_process_health;
 mod diagnose_process;
 mod get_logs;
+mod get_process_info;
+mod get_process_stats;
+mod get_system_stats;
 mod list_processes;
 mod restart_process;
 mod send_input;
@@ -38,6 +41,9 @@ enum Id {
     SendInput,
     DiagnoseProcess,
     CheckProcessHealth,
+    GetProcessInfo,
+    GetProcessStats,
+    GetSystemStats,
 }
 
 /// What a client may be told of a tool.
@@ -67,7 +73,7 @@ enum Effect {
 }
 
 /// Every tool, in the order clients list them.
-const TOOLS: [&Spec; 9] = [
+const TOOLS: [&Spec; 12] = [
     &list_processes::SPEC,
     &start_process::SPEC,
     &stop_process::SPEC,
@@ -77,6 +83,9 @@ const TOOLS: [&Spec; 9] = [
     &send_input::SPEC,
     &diagnose_process::SPEC,
     &check_process_health::SPEC,
+    &get_process_info::SPEC,
+    &get_process_stats::SPEC,
+    &get_system_stats::SPEC,
 ];
 
 /// Returns the tools of `toolsets`.
@@ -125,6 +134,9 @@ impl Spec {
             Id::SendInput => send_input::call(api, caller, &arguments).await,
             Id::DiagnoseProcess => diagnose_process::call(api, caller, &arguments).await,
             Id::CheckProcessHealth => check_process_health::call(api, caller, &arguments).await,
+            Id::GetProcessInfo => get_process_info::call(api, caller, &arguments).await,
+            Id::GetProcessStats => get_process_stats::call(api, caller, &arguments).await,
+            Id::GetSystemStats => get_system_stats::call(api, caller).await,
         }
     }
 }
