@@ -154,13 +154,15 @@ fn the_streams_of_a_child_without_a_terminal_are_told_apart() {
     run.control.pid();
     run.control.ask(&Request::Tail { on: true });
     run.control.send(&Request::Stdin { bytes: b"\n".to_vec() });
-    for _ in 0..2 {
+    let mut heard = [(); 2].map(|()| {
         run.control.until(|report| match report {
-            Report::Output { stream: Stream::Stdout, bytes } => Some(assert_eq!(bytes, b"out\n")),
-            Report::Output { stream: Stream::Stderr, bytes } => Some(assert_eq!(bytes, b"err\n")),
+            Report::Output { stream, bytes } => Some((*stream as u8, bytes.clone())),
             _ => None,
-        });
-    }
+        })
+    });
+    heard.sort();
+    let (out, err) = (Stream::Stdout as u8, Stream::Stderr as u8);
+    assert_eq!(heard, [(out, b"out\n".to_vec()), (err, b"err\n".to_vec())]);
 }
 
 #[test]
