@@ -11,6 +11,14 @@ pub const PROCESS_NAME_MAX: usize = 64;
 pub const REPLICAS_MAX: u32 = 64;
 /// Most globs in one `watch`, and in its `ignore`.
 pub const WATCH_GLOBS: usize = 256;
+/// Most bytes that a replica's number adds to its process's name: `#64`.
+pub const REPLICA_SUFFIX_MAX: usize = 3;
+/// Processes that may be added while the daemon runs.
+pub const ADDED_PROCESSES: usize = 256;
+/// Groups that may be made while the daemon runs.
+pub const ADDED_GROUPS: usize = 64;
+/// Longest pause between the starts of two members of a group.
+pub const GROUP_DELAY: Duration = Duration::from_secs(600);
 
 // ---- spool (written by the shim, one per run) ----
 

@@ -101,6 +101,11 @@ impl Project {
         self
     }
 
+    /// Returns the project's `ostler.toml`.
+    pub fn config_file(&self) -> PathBuf {
+        self.dir.path().join("ostler.toml")
+    }
+
     /// Runs `ostler` with these arguments.
     ///
     /// # Panics

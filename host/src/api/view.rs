@@ -46,5 +46,6 @@ fn of_one(snapshot: Snapshot, ports: Vec<u16>) -> ProcessView {
         exit: snapshot.exit,
         ports,
         status: snapshot.status,
+        next: snapshot.next_due,
     }
 }

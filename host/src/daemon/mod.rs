@@ -22,7 +22,7 @@ pub use paths::{Paths, PathsError};
 use crate::api::doctor::Places;
 use crate::api::{Api, Parts};
 use crate::config::{ConfigError, Project};
-use crate::pipeline::{Fact, OnFact, Pipeline, Source};
+use crate::pipeline::{Fact, OnFact, Pipeline, Remark, Source};
 use crate::plugins::{self, Origin, PluginEngine, PluginSettings, REGEX_CLASSIFIER_NAME, Registry};
 use crate::store::{Catalogue, CatalogueError, Recovery, Store, StoreError};
 use crate::supervisor::{Cgroups, Context, Fleet, RunEvent, ShimProgram, Sign, clear_leftovers, look_back};
@@ -113,6 +113,7 @@ impl Daemon {
             sockets_dir: paths.runtime_dir.clone(),
             shim,
             cgroups: Cgroups::probe(&paths.key()),
+            project_dir: project.dir.clone(),
             events,
         });
         let fleet_slot = Arc::new(OnceLock::new());
@@ -141,6 +142,7 @@ impl Daemon {
             warnings,
             shutdown,
         });
+        tokio::spawn(api.clone().watch_config());
         Ok(Self { api, shutdown: shutdown_rx, store, _lock: lock })
     }
 }
@@ -178,6 +180,13 @@ async fn pass_on(mut events: mpsc::UnboundedReceiver<RunEvent>, pipeline: Pipeli
             }
             RunEvent::Output(run) => pipeline.output(run),
             RunEvent::Ended(run) => pipeline.ended(run),
+            RunEvent::Remark(remark) => pipeline.remark(Remark {
+                run: remark.run,
+                process: remark.process,
+                time: remark.time,
+                level: remark.level,
+                text: remark.text,
+            }),
         }
     }
 }

@@ -23,6 +23,7 @@ pub fn process(view: &ProcessView) -> Value {
     add("exit", view.exit.map(|exit| exit.to_string().into()));
     add("ports", (!view.ports.is_empty()).then(|| json!(view.ports.iter().take(PORTS).collect::<Vec<_>>())));
     add("status", view.status.as_deref().map(|status| clean_within(status, STATUS_TOKENS).into()));
+    add("next", view.next.map(|next| next.to_string().into()));
     Value::Object(object)
 }
 

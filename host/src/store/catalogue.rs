@@ -353,7 +353,7 @@ fn run_id(row: &Row<'_>, column: &str) -> rusqlite::Result<RunId> {
 
 fn process_name(row: &Row<'_>) -> rusqlite::Result<ProcessName> {
     let name: String = row.get("process")?;
-    ProcessName::new(&name).map_err(|error| unfit(row, "process", error))
+    ProcessName::parse(&name).map_err(|error| unfit(row, "process", error))
 }
 
 /// Returns the error for a value that another program must have put there.

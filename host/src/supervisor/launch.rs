@@ -106,29 +106,49 @@ pub(super) fn port(config: &ProcessConfig) -> Option<u16> {
 
 /// Returns the program and its arguments as they are executed.
 pub(super) fn words(config: &ProcessConfig) -> Vec<String> {
-    match &config.command {
+    words_of(&config.command)
+}
+
+/// Returns a command as it is executed.
+pub(super) fn words_of(command: &Command) -> Vec<String> {
+    match command {
         Command::Words(words) => words.clone(),
         Command::Shell(script) => vec![SHELL.to_owned(), "-c".to_owned(), script.clone()],
     }
 }
 
-fn spec(name: &ProcessName, config: &ProcessConfig) -> Result<LaunchSpec, StartProblem> {
-    check_directory(&config.cwd)?;
+/// Returns where programs are looked for in this environment.
+pub(super) fn search_path(env: &[(OsString, OsString)]) -> &OsStr {
+    let path = env.iter().find(|(variable, _)| variable == "PATH").map(|(_, value)| value.as_os_str());
+    path.unwrap_or(OsStr::new(DEFAULT_PATH))
+}
+
+/// Returns the whole environment of a process, as it is at this moment.
+pub(super) fn environment(
+    name: &ProcessName,
+    config: &ProcessConfig,
+) -> Result<Vec<(OsString, OsString)>, StartProblem> {
     let base: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let mut env =
         config.effective_env(&base).map_err(|error| StartProblem::Environment(error.to_string()))?;
-    env.retain(|(variable, _)| variable != "OSTLER_PROCESS");
     // Where Ostler itself runs under a service manager, that one's socket is for Ostler and not for its children.
     env.retain(|entry| !(NOTIFY_VARIABLES.iter().any(|name| entry.0 == *name) && base.contains(entry)));
+    env.retain(|(variable, _)| variable != "OSTLER_PROCESS" && variable != "OSTLER_REPLICA");
     env.push(("OSTLER_PROCESS".into(), name.as_str().into()));
     if config.pty && !env.iter().any(|(variable, _)| variable == "TERM") {
         env.push(("TERM".into(), TERM.into()));
     }
+    env.push(("OSTLER_REPLICA".into(), name.replica().to_string().into()));
+    Ok(env)
+}
+
+fn spec(name: &ProcessName, config: &ProcessConfig) -> Result<LaunchSpec, StartProblem> {
+    check_directory(&config.cwd)?;
+    let env = environment(name, config)?;
     let mut words = words(config).into_iter().map(OsString::from);
     // The loader refuses an empty command.
     let (program, args): (OsString, _) = (words.next().unwrap_or_default(), words.collect());
-    let path = env.iter().find(|(variable, _)| variable == "PATH").map(|(_, value)| value.as_os_str());
-    resolve_program(&program, &config.cwd, path.unwrap_or(OsStr::new(DEFAULT_PATH)))?;
+    resolve_program(&program, &config.cwd, search_path(&env))?;
     Ok(LaunchSpec {
         program,
         args,

@@ -28,6 +28,8 @@
 mod adopt;
 mod cgroup;
 mod cgroup_site;
+mod change;
+mod commands;
 mod disk;
 mod driver;
 mod exec;
@@ -46,8 +48,10 @@ mod preflight;
 mod probe;
 pub mod procfs;
 mod ready;
+mod schedule;
 mod snapshot;
 mod tail;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -57,10 +61,13 @@ use tokio::sync::mpsc;
 pub use adopt::{LastRun, OpenRun, Past, look_back};
 pub use cgroup::{Cgroups, InForce, clear_leftovers, live_remark};
 pub use cgroup_site::{Controllers, Hindrance};
+pub use change::has_ports_for;
 pub use disk::disk_trouble;
 pub use driver::supervise;
-pub use fleet::Fleet;
-pub use handle::{Checked, Handle, SendError, StartError, Started, Stopped};
+pub use fleet::{Changes, Fleet, Origin, Turn};
+pub use handle::{
+    Checked, Handle, ReloadError, Reloaded, SendError, SignalError, StartError, Started, Stopped,
+};
 pub use link::ShimLink;
 pub use looks::{Looked, Purpose, Sight};
 pub use preflight::StartProblem;
@@ -68,7 +75,7 @@ pub use ready::Sign;
 pub use snapshot::{Snapshot, State};
 pub use tail::{Piece, Tail, recent_output};
 
-use crate::model::{ProcessName, RunId};
+use crate::model::{Level, ProcessName, RunId, Time};
 use crate::shim::control::Request;
 use crate::store::{Catalogue, Store};
 
@@ -84,6 +91,8 @@ pub struct Context {
     pub shim: ShimProgram,
     /// What holds runs together and limits them, where the machine lets it.
     pub cgroups: Cgroups,
+    /// What the globs of `watch` are relative to.
+    pub project_dir: PathBuf,
     pub events: mpsc::UnboundedSender<RunEvent>,
 }
 
@@ -125,6 +134,19 @@ pub enum RunEvent {
     Output(RunId),
     /// The spool is complete; once it is read, the run's directory can go.
     Ended(RunId),
+    /// Something to be said between the lines of a run, by Ostler itself.
+    Remark(Remark),
+}
+
+/// A line of Ostler's own in the log of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    pub run: RunId,
+    pub process: ProcessName,
+    pub time: Time,
+    pub level: Level,
+    /// One line.
+    pub text: String,
 }
 
 /// A run whose output can be read.

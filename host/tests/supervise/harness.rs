@@ -142,6 +142,15 @@ pub fn obey() {
                 let mut command = std::process::Command::new(std::env::current_exe().unwrap());
                 command.args(["--exact", "as_a_child"]).env(SAY, text).status().unwrap();
             }
+            // As much as the socket takes, for as long as the process lives.
+            ("flood", text) => {
+                let text = text.to_owned();
+                std::thread::spawn(move || {
+                    for number in 0u64.. {
+                        say(&format!("STATUS={text} {number}"));
+                    }
+                });
+            }
             ("exit", code) => std::process::exit(code.parse().unwrap()),
             (other, _) => panic!("{other}?"),
         }

@@ -21,6 +21,6 @@ pub use error::{complaint, complaint_json, note};
 pub use health::health;
 pub use line::{Clock, LineFormat};
 pub use plugins::plugins;
-pub use processes::{one_line, processes};
+pub use processes::{one_line, processes, started};
 pub use style::{Palette, Wishes};
 pub use text::visible;

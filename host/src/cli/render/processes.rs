@@ -6,27 +6,34 @@ use super::duration::duration;
 use super::style::{self, FAINT, Palette};
 use super::table::{Cell, table};
 use super::text::visible;
-use crate::api::ProcessView;
+use crate::api::{ProcessView, StartReply, Why};
+use crate::model::Time;
 
 /// Returns the table of `ostler ps`.
 pub fn processes(palette: Palette, views: &[ProcessView]) -> String {
+    const HEADINGS: [&str; 7] = ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "PORTS", "LAST EXIT"];
+    let has_next = views.iter().any(|view| view.next.is_some());
+    let has_status = views.iter().any(|view| view.status.is_some());
     let rows: Vec<_> = views.iter().map(row).collect();
-    let headings = ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "PORTS", "LAST EXIT"];
-    if views.iter().all(|view| view.status.is_none()) {
-        return table(palette, headings, &rows);
+    if !has_next && !has_status {
+        return table(palette, HEADINGS, &rows);
     }
-    // Few processes say anything of themselves; the column is there when one does.
-    let [a, b, c, d, e, f, g] = headings;
-    let rows: Vec<_> = rows
-        .into_iter()
-        .zip(views)
-        .map(|([a, b, c, d, e, f, g], view)| {
-            let status =
-                view.status.as_deref().map_or_else(String::new, |status| visible(status).to_string());
-            [a, b, c, d, e, f, g, status.into()]
-        })
-        .collect();
-    table(palette, [a, b, c, d, e, f, g, "STATUS"], &rows)
+    // Few processes have a schedule, and few say anything of themselves: a column is there when one does.
+    let now = Time::now();
+    let next = |view: &ProcessView| {
+        let due = or_dash(view.next.map(|next| format!("in {}", duration(next.since(now)))));
+        if has_next { due } else { "".into() }
+    };
+    let status = |view: &ProcessView| -> Cell {
+        view.status.as_deref().map_or_else(String::new, |status| visible(status).to_string()).into()
+    };
+    let wider =
+        |[a, b, c, d, e, f, g]: [Cell; 7], next: Cell, status: Cell| [a, b, c, d, next, e, f, g, status];
+    let rows: Vec<_> =
+        rows.into_iter().zip(views).map(|(row, view)| wider(row, next(view), status(view))).collect();
+    let [a, b, c, d, e, f, g] = HEADINGS;
+    let (next, status) = (if has_next { "NEXT" } else { "" }, if has_status { "STATUS" } else { "" });
+    table(palette, [a, b, c, d, next, e, f, g, status], &rows)
 }
 
 fn row(view: &ProcessView) -> [Cell; 7] {
@@ -59,6 +66,23 @@ pub fn one_line(palette: Palette, view: &ProcessView) -> String {
     format!("{}  {state}  {details}", view.name).trim_end().to_owned()
 }
 
+/// Returns what a start has started, a line for each: what was named, and what it needed besides.
+pub fn started(palette: Palette, reply: &StartReply) -> String {
+    let line = |view: &ProcessView, already: bool, remark: &str| {
+        let already = if already { " (ran already)" } else { "" };
+        format!("{}{already}{remark}\n", one_line(palette, view))
+    };
+    let mut text = line(&reply.process, reply.already_running, "");
+    for also in &reply.also {
+        let remark = match also.why {
+            Why::Named => "",
+            Why::Dependency => " (it is depended on)",
+        };
+        text.push_str(&line(&also.process, also.already_running, remark));
+    }
+    text
+}
+
 fn ports(view: &ProcessView) -> String {
     view.ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",")
 }
@@ -85,6 +109,7 @@ mod tests {
             exit: None,
             ports: Vec::new(),
             status: None,
+            next: None,
         }
     }
 
@@ -130,6 +155,15 @@ mod tests {
         api     ready    4711  12m 34s  0         8000,8001  -                      Processing ␛[31mrequests
         worker  running  4712  90ms     2         -          killed by SIGKILL (9)
         ");
+    }
+
+    #[test]
+    fn a_schedule_adds_a_column() {
+        let due = ProcessView { next: Some(Time(i64::MAX)), ..view("clean", State::Exited) };
+        let shown = processes(Palette::PLAIN, &[due, view("db", State::Stopped)]);
+        let lines: Vec<&str> = shown.lines().collect();
+        assert!(lines[0].contains("UPTIME  NEXT "), "{shown}");
+        assert!(lines[1].contains(" in ") && !lines[2].contains(" in "), "{shown}");
     }
 
     #[test]

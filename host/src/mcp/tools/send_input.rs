@@ -11,8 +11,8 @@ pub const SPEC: Spec = Spec {
     id: Id::SendInput,
     name: "send_input",
     title: "Send input to a process",
-    description: "Type text, such as the answer to a prompt, then press keys. Returns next_cursor: since for wait_for \
-                  or get_logs to read the answer.",
+    description: "Type text into a running process, such as the answer to a prompt, then press keys. Returns \
+                  next_cursor: since for wait_for or get_logs to read the answer.",
     toolset: Toolset::Core,
     effect: Effect::Acts { destructive: true },
     arguments: &[

@@ -1,5 +1,6 @@
 //! How a run begins: launched, adopted, or recalled from an earlier daemon.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::end::Over;
+use super::when::once;
 use super::{ActiveRun, Condition, Driver, End, Event, Life, Phase, SPAWN_WAIT, StartReply};
 use crate::model::{RunId, Time};
 use crate::shim::LimitHits;
@@ -31,20 +33,21 @@ impl Driver {
             snapshot.reason = None;
         });
         let (context, name, config) =
-            (Arc::clone(&self.context), self.name.clone(), Arc::clone(&self.config));
+            (Arc::clone(&self.context), self.name.clone(), Arc::clone(self.run_config()));
         let why = reason.to_owned();
         let launched =
             tokio::task::spawn_blocking(move || launch::launch(&context, &name, &config, &why)).await;
         let launched = match launched {
             Ok(Ok(launched)) => launched,
-            Ok(Err(problem)) => return self.fail_start(&problem, starters),
-            Err(panic) => return self.fail_start(&StartProblem::Spawn(panic.to_string()), starters),
+            Ok(Err(problem)) => return self.refuse_start(&problem, starters),
+            Err(panic) => return self.refuse_start(&StartProblem::Spawn(panic.to_string()), starters),
         };
         match self.attach(launched.run, launched.socket, launched.began) {
             Ok(mut active) => {
                 active.shim = Some(launched.shim);
                 active.starters = starters;
                 self.announce(&active);
+                self.tell_reason(active.run, reason);
                 self.life = Life::Up(Box::new(active));
             }
             Err(error) => self.fail_start(&StartProblem::Spawn(error.to_string()), starters),
@@ -53,6 +56,9 @@ impl Driver {
 
     pub(super) fn adopt(&mut self, open: OpenRun) {
         self.recall_history(&open.before);
+        if open.once {
+            self.once = Some(once(&self.config, open.command.clone()));
+        }
         match self.attach(open.run, open.socket, open.began) {
             Ok(active) => {
                 self.announce(&active);
@@ -78,7 +84,8 @@ impl Driver {
                 // Decided as of then: what was given up long ago must not come back with a new daemon.
                 let moment = self.moment_of(last.ended);
                 let ended = Ended::Exited(exit);
-                self.after_end(Over { ended, exit: Some(exit), lived, moment, how: exit.to_string() });
+                let how = exit.with_note(last.note.as_deref());
+                self.after_end(Over { ended, exit: Some(exit), lived, moment, how });
             }
             None if last.wanted => self.publish(|snapshot| {
                 snapshot.state = State::Failed;
@@ -147,6 +154,8 @@ impl Driver {
             watchers: None,
             condemned: None,
             kill_latest: None,
+            signalled: VecDeque::new(),
+            reloading: false,
         })
     }
 
@@ -163,21 +172,35 @@ impl Driver {
         let began = RunBegan {
             run: active.run,
             process: self.name.clone(),
-            command: launch::words(&self.config),
+            command: launch::words(self.run_config()),
             dir: self.context.run_dir(active.run),
             bell: Bell(Some(active.link.clone())),
         };
         let _ = self.context.events.send(RunEvent::Began(began));
     }
 
+    /// As [`Driver::fail_start`], when there is no run: what is told of the failure must not be taken for a word of
+    /// the run before.
+    fn refuse_start(&mut self, problem: &StartProblem, starters: Vec<StartReply>) {
+        self.publish(|snapshot| snapshot.run = None);
+        // Whoever asked for the start hears of it and decides; a restart has nobody else to try it again.
+        if starters.is_empty() { self.fail_restart(problem) } else { self.fail_start(problem, starters) }
+    }
+
+    /// As [`Driver::fail_start`], when nobody has asked for the start: what may pass is another end of the process.
+    fn fail_restart(&mut self, problem: &StartProblem) {
+        if !problem.may_pass() {
+            return self.fail_start(problem, Vec::new());
+        }
+        warn!(process = %self.name, %problem, "cannot start again");
+        self.life = Life::Down;
+        let (ended, how, moment) = (Ended::NotSpawned, problem.to_string(), self.moment());
+        self.after_end(Over { ended, exit: None, lived: Duration::ZERO, moment, how });
+    }
+
     pub(super) fn fail_start(&mut self, problem: &StartProblem, starters: Vec<StartReply>) {
         warn!(process = %self.name, %problem, "cannot start");
         self.life = Life::Down;
-        // Whoever asked for the start hears of it and decides; a restart has nobody else to try it again.
-        if starters.is_empty() && problem.may_pass() {
-            let (ended, how, moment) = (Ended::NotSpawned, problem.to_string(), self.moment());
-            return self.after_end(Over { ended, exit: None, lived: Duration::ZERO, moment, how });
-        }
         self.publish(|snapshot| {
             snapshot.state = State::Failed;
             snapshot.pid = None;
@@ -223,11 +246,16 @@ impl Driver {
     pub(super) async fn spawn_failed(&mut self, problem: &StartProblem) {
         let Life::Up(mut active) = std::mem::replace(&mut self.life, Life::Down) else { return };
         self.close_run(&mut active, End::NotSpawned(problem.to_string())).await;
+        let is_stopped = !active.stoppers.is_empty();
         for stopper in active.stoppers {
             let _ = stopper.send(Stopped { was_running: false, exit: None, how: Some(problem.to_string()) });
         }
         let mut starters = active.starters;
         starters.extend(active.successors.into_iter().map(|(_, reply)| reply));
-        self.fail_start(problem, starters);
+        if starters.is_empty() && !is_stopped {
+            self.fail_restart(problem);
+        } else {
+            self.fail_start(problem, starters);
+        }
     }
 }
