@@ -28,10 +28,10 @@ fn type_in(run: &mut Run, bytes: &[u8]) {
     assert_eq!(taken, bytes.len());
 }
 
-/// Collects followed output until it contains `text`.
-fn follow_until(control: &mut Control, text: &str) -> String {
+/// Collects followed output until it contains all `texts`; two streams come in no certain order.
+fn follow_until(control: &mut Control, texts: &[&str]) -> String {
     let mut all = String::new();
-    while !all.contains(text) {
+    while !texts.iter().all(|text| all.contains(text)) {
         all += &control.until(|report| match report {
             Report::Output { bytes, .. } => Some(String::from_utf8(bytes.clone()).unwrap()),
             Report::OutputGap { .. } => panic!("something was left out"),
@@ -134,7 +134,8 @@ fn output_is_followed_from_the_place_that_is_told() {
     assert_eq!(run.control.ask(&Request::Tail { on: true }), Report::Tailing { on: true, end });
     let mut silent = run.connect();
     run.control.send(&Request::Stdin { bytes: b"x\n".to_vec() });
-    assert_eq!(follow_until(&mut run.control, "err\n").matches("after x\n").count(), 1);
+    let followed = follow_until(&mut run.control, &["after x\n", "err\n"]);
+    assert_eq!(followed.len(), "after x\nerr\n".len(), "{followed:?}");
     assert!(matches!(run.control.ask(&Request::Tail { on: false }), Report::Tailing { on: false, .. }));
     run.control.send(&Request::Stdin { bytes: b"y\n".to_vec() });
     run.finish();
@@ -153,13 +154,15 @@ fn the_streams_of_a_child_without_a_terminal_are_told_apart() {
     run.control.pid();
     run.control.ask(&Request::Tail { on: true });
     run.control.send(&Request::Stdin { bytes: b"\n".to_vec() });
-    for _ in 0..2 {
+    let mut heard = [(); 2].map(|()| {
         run.control.until(|report| match report {
-            Report::Output { stream: Stream::Stdout, bytes } => Some(assert_eq!(bytes, b"out\n")),
-            Report::Output { stream: Stream::Stderr, bytes } => Some(assert_eq!(bytes, b"err\n")),
+            Report::Output { stream, bytes } => Some((*stream as u8, bytes.clone())),
             _ => None,
-        });
-    }
+        })
+    });
+    heard.sort();
+    let (out, err) = (Stream::Stdout as u8, Stream::Stderr as u8);
+    assert_eq!(heard, [(out, b"out\n".to_vec()), (err, b"err\n".to_vec())]);
 }
 
 #[test]
