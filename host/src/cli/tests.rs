@@ -78,6 +78,7 @@ fn help_of_ostler() {
       send           Writes to a process's standard input
       attach         Connects the terminal to a process: shows what it prints, and passes on what is typed
       diagnose       Says why a process is as it is
+      health         Makes the health checks of processes now and says what they saw
       plugin         Shows the plugins that understand what processes print
       status         Shows where the project, its state, socket and log are, and whether the daemon runs
       doctor         Says what is in force on this machine, and how to get more
