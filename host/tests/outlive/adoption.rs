@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use rustix::process::Signal;
 
-use crate::harness::{Project, eventually, kill, lives, parent_of};
+use crate::harness::{Project, eventually, kill, lives, parent_of, start_of};
 
 /// Prints a line and waits for ever.
 const STILL: &str = "[process.still]\ncommand = \"echo up; exec sleep 1000\"\nshell = true\n";
@@ -216,19 +216,27 @@ fn after_a_restart_of_the_machine_nobody_is_signalled_and_nothing_starts_by_itse
     let pid = project.pid_of("still");
     let shim = parent_of(pid);
     project.crash();
-    project.catalogue().execute("UPDATE runs SET boot = 'another'", ()).unwrap();
+    for gone in [shim, pid] {
+        kill(gone, Signal::KILL);
+        eventually("it is gone", || (!lives(gone)).then_some(()));
+    }
+    // Somebody else has the pid by now, and was started at the very tick, as far as the record can tell.
+    let mut innocent = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    let id = i64::from(innocent.id());
+    let take = "UPDATE runs SET pid = ?1, pid_start = ?2, boot = 'another'";
+    assert_eq!(project.catalogue().execute(take, (id, start_of(id))).unwrap(), 1);
     let view = project.process("still");
     assert_eq!((&view["state"], view["pid"].as_i64()), (&"stopped".into(), None), "{view}");
     let told = project.ok(&["diagnose", "still"]);
     assert!(told.contains("the machine was restarted"), "{told}");
-    assert!(lives(pid), "a pid of another boot was signalled");
+    assert!(lives(id), "a pid of another boot was signalled");
     // The daemon after that one must not take it for a crash.
     project.crash();
     assert_eq!(project.process("still")["state"], "stopped");
     project.ok(&["up", "-d"]);
-    assert_ne!(project.pid_of("still"), pid);
-    kill(pid, Signal::KILL);
-    eventually("the shim of the test's trick is gone", || (!lives(shim)).then_some(()));
+    project.pid_of("still");
+    innocent.kill().unwrap();
+    innocent.wait().unwrap();
 }
 
 #[test]

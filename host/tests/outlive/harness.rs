@@ -37,8 +37,18 @@ pub fn kill(pid: i64, signal: Signal) {
 }
 
 pub fn parent_of(pid: i64) -> i64 {
+    field_of(pid, 4)
+}
+
+/// When a process was started, in ticks since boot.
+pub fn start_of(pid: i64) -> i64 {
+    field_of(pid, 22)
+}
+
+/// A field of `/proc/PID/stat` by its number in `proc_pid_stat(5)`; those up to the name are not had.
+fn field_of(pid: i64, number: usize) -> i64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    stat.rsplit(')').next().unwrap().split_whitespace().nth(1).unwrap().parse().unwrap()
+    stat.rsplit(')').next().unwrap().split_whitespace().nth(number - 3).unwrap().parse().unwrap()
 }
 
 /// What a command did.

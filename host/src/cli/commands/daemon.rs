@@ -36,8 +36,7 @@ const OUST_WAIT: Duration = Duration::from_secs(20);
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// Starts everything with `autostart` as `ostler up` does, unless the last daemon has died: then only what it had
-    /// running is taken up. After a restart of the machine everything is started
+    /// Starts what has `autostart`, as `ostler up` does, unless the last daemon has died
     #[arg(long)]
     up: bool,
 

@@ -198,6 +198,11 @@ mod tests {
             left_behind: 0,
             state_dir: "/state/x-3b".into(),
         };
-        insta::assert_snapshot!(table(Palette::PLAIN, &[running, gone, unknown]), @"");
+        insta::assert_snapshot!(table(Palette::PLAIN, &[running, gone, unknown]), @r"
+        NAME  DAEMON  RUNNING        VERSION  DIRECTORY
+        shop  42      2 of 3         0.1.0    /srv/shop
+        old   -       1 left behind  -        /srv/old␛[2J (gone)
+        ?     -       -              -        not known; its state is /state/x-3b
+        ");
     }
 }
