@@ -3,7 +3,7 @@
 //!
 //! Such a command has no shim: it dies with its time-out, and what it was for does not outlive the daemon either.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::launch;
 use super::preflight::{StartProblem, check_directory, resolve_program};
 use crate::bounds;
-use crate::config::{Command, ProcessConfig};
-use crate::model::{Exit, ProcessName};
+use crate::config::{Command, DEFAULT_PATH, ProcessConfig};
+use crate::model::Exit;
 
 /// Lines of output that are told; the rest is counted.
 const LINES: usize = 200;
@@ -30,7 +30,8 @@ const READ_BYTES: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Errand {
     pub(super) command: Command,
-    pub(super) process: ProcessName,
+    /// What the process has from Ostler itself in its environment.
+    pub(super) own: Vec<(&'static str, OsString)>,
     /// Gives it the directory and the environment of the process.
     pub(super) config: std::sync::Arc<ProcessConfig>,
     /// The main process, handed over as `MAINPID`.
@@ -98,15 +99,16 @@ pub(super) async fn run(errand: Errand, tell: impl Fn(String) + Send) -> Result<
 fn prepare(errand: &Errand) -> Result<tokio::process::Command, StartProblem> {
     let cwd: &PathBuf = &errand.config.cwd;
     check_directory(cwd)?;
-    let mut env = launch::environment(&errand.process, &errand.config)?;
-    env.retain(|(variable, _)| variable != "MAINPID");
-    env.extend(errand.main_pid.map(|pid| (OsString::from("MAINPID"), OsString::from(pid.to_string()))));
+    let mut own = errand.own.clone();
+    own.extend(errand.main_pid.map(|pid| ("MAINPID", OsString::from(pid.to_string()))));
+    let env = errand.config.environment(std::env::vars_os(), &own);
+    let env = env.map_err(|error| StartProblem::Environment(error.to_string()))?;
     let mut words = launch::words_of(&errand.command).into_iter();
     // The loader refuses an empty command.
     let program = OsString::from(words.next().unwrap_or_default());
-    let program = resolve_program(&program, cwd, launch::search_path(&env))?;
+    let program = resolve_program(&program, cwd, env.get("PATH").unwrap_or(OsStr::new(DEFAULT_PATH)))?;
     let mut command = tokio::process::Command::new(program);
-    command.args(words).current_dir(cwd).env_clear().envs(env);
+    command.args(words).current_dir(cwd).env_clear().envs(env.into_pairs());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.process_group(0).kill_on_drop(true);
     Ok(command)
@@ -201,8 +203,8 @@ mod tests {
     async fn sh(script: &str, limit: Duration) -> (Result<(), ErrandError>, Vec<String>) {
         let command = Command::Shell(script.to_owned());
         let config = Arc::new(ProcessConfig::new(command.clone(), std::env::temp_dir()));
-        let process = ProcessName::new("api").unwrap();
-        let errand = Errand { command, process, config, main_pid: Some(4711), limit };
+        let own = vec![("OSTLER_PROCESS", "api".into())];
+        let errand = Errand { command, own, config, main_pid: Some(4711), limit };
         let lines = Mutex::new(Vec::new());
         let ended = run(errand, |line| lines.lock().unwrap().push(line)).await;
         (ended, lines.into_inner().unwrap())

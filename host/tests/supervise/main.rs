@@ -341,3 +341,42 @@ async fn a_directory_is_no_command() {
     assert_eq!((snapshot.state, snapshot.reason), (State::Failed, Some(error)));
     daemon.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_that_the_disk_prevents_is_tried_again() {
+    let mut config = obedient();
+    config.restart = RestartPolicy { max: 1_000_000, ..restart(RestartWhen::OnFailure) };
+    let daemon = Daemon::new(config);
+    let handle = daemon.start().await.clone();
+    let (runs, aside) = (daemon.context.runs_dir.clone(), daemon.dir.path().join("aside"));
+    std::fs::rename(&runs, &aside).unwrap();
+    std::fs::write(&runs, "no directory").unwrap();
+    daemon.tell("exit 1").await;
+    let is_refused = |reason: &String| reason.contains("the log and run store cannot be written");
+    let snapshot = until(&handle, "it cannot be started again", |snapshot| {
+        snapshot.state == State::Backoff && snapshot.reason.as_ref().is_some_and(is_refused)
+    });
+    assert_eq!(snapshot.await.run, None);
+    std::fs::remove_file(&runs).unwrap();
+    std::fs::rename(&aside, &runs).unwrap();
+    until(&handle, "it is started again", |snapshot| snapshot.pid.is_some()).await;
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_is_gone_is_not_tried_again() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("once");
+    std::fs::write(&program, "#!/bin/sh\nrm \"$0\"\nexit 1\n").unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut config = shell("");
+    config.command = words(&[program.to_str().unwrap()]);
+    config.restart = restart(RestartWhen::Always);
+    let daemon = Daemon::new(config);
+    let handle = daemon.start().await.clone();
+    let snapshot = until(&handle, "it is given up", |snapshot| snapshot.state == State::Failed).await;
+    let expected = format!("program {} does not exist; correct `command`", program.display());
+    assert_eq!((snapshot.restarts, snapshot.reason), (1, Some(expected)));
+    daemon.end().await;
+}

@@ -277,8 +277,9 @@ impl Driver {
     }
 
     fn errand(&self, command: Command, main_pid: Option<u32>, limit: Duration) -> Errand {
-        let (process, config) = (self.name.clone(), Arc::clone(self.run_config()));
-        Errand { command, process, config, main_pid, limit }
+        let config = Arc::clone(self.run_config());
+        let own = launch::own_variables(&self.context, &self.name, self.snapshots.borrow().port);
+        Errand { command, own, config, main_pid, limit }
     }
 
     /// Returns what puts the output of a command into the log.
