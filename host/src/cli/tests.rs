@@ -36,31 +36,6 @@ fn help_of_ostler() {
     Usage: ostler [OPTIONS] <COMMAND>
 
     Commands:
-      init      Writes an ostler.toml for what it finds in the folder
-      up        Starts the processes and shows their output until Ctrl-C
-      down      Stops every process, dependents first, and the daemon
-      ps        Lists the processes and how they are
-      start     Starts processes, each by its name
-      stop      Stops processes with everything they have started
-      restart   Stops processes and starts them again
-      run       Runs a process once, in the foreground
-      reload    Makes processes read their own configuration again
-      signal    Sends a signal to a process
-      logs      Shows what processes have printed, and goes on with -f
-      wait      Waits until a process is ready, has ended, or has printed something
-      send      Writes to a process's standard input
-      attach    Connects the terminal to a process: shows what it prints, and passes on what is typed
-      diagnose  Says why a process is as it is
-      health    Makes the health checks of processes now and says what they saw
-      inspect   Shows everything about a process: settings in force, environment, ports, its tree, its files
-      stats     Shows what processes and the system use: processor, memory, threads, files, disk
-      plugin    Shows the plugins that understand what processes print
-      status    Shows where the project, its state, socket and log are, and whether the daemon runs
-      doctor    Says what is in force on this machine, and how to get more
-      mcp       Serves the Model Context Protocol on standard input and output, for coding agents
-      daemon    Runs the project's daemon in the foreground
-      demo      Shows the main job on a small web shop of its own: needs nothing else, leaves nothing behind
-      help      Print this message or the help of the given subcommand(s)
       init           Writes an ostler.toml for what it finds in the folder
       up             Starts the processes and shows their output until Ctrl-C
       down           Stops every process, dependents first, and the daemon
@@ -68,6 +43,9 @@ fn help_of_ostler() {
       start          Starts processes, each by its name
       stop           Stops processes with everything they have started
       restart        Stops processes and starts them again
+      run            Runs a process once, in the foreground
+      reload         Makes processes read their own configuration again
+      signal         Sends a signal to a process
       scale          Changes how many replicas of a process there are
       group          Lists groups of processes, makes them, and adds to them
       add            Adds a process that lives until the daemon ends, and starts it
@@ -79,6 +57,8 @@ fn help_of_ostler() {
       attach         Connects the terminal to a process: shows what it prints, and passes on what is typed
       diagnose       Says why a process is as it is
       health         Makes the health checks of processes now and says what they saw
+      inspect        Shows everything about a process: settings in force, environment, ports, its tree, its files
+      stats          Shows what processes and the system use: processor, memory, threads, files, disk
       plugin         Shows the plugins that understand what processes print
       status         Shows where the project, its state, socket and log are, and whether the daemon runs
       doctor         Says what is in force on this machine, and how to get more
@@ -110,10 +90,10 @@ fn help_of_ostler() {
         3  there is no such process
         4  the daemon cannot be reached or started, or cannot serve just now
       124  a wait ran out of time
-    `ostler run` ends with the exit code of what it has run, or 128 and the number of the signal
-    that killed it.
     `ostler attach` ends with the exit code of the process, or 128 and the number of the signal
     that killed it, when it ends first.
+    `ostler run` ends with the exit code of what it has run, or 128 and the number of the signal
+    that killed it.
     "#);
 }
 
