@@ -213,7 +213,7 @@ async fn record(
     let recorded = tokio::task::spawn_blocking(move || {
         context.remove_sockets(run);
         // Read before the run is closed, for its directory goes then.
-        let over = cgroup::of_run(&context.run_dir(run));
+        let over = cgroup::of_run(&context.run_dir(run)).filter(|dir| dir.exists());
         let recorded = match &*end {
             End::Exited { exit, note } => context.catalogue.end_run(run, ended_at, *exit, note.as_deref()),
             End::NotSpawned(why) => context.catalogue.run_not_spawned(run, ended_at, why),
