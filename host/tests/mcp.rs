@@ -58,8 +58,13 @@ impl Project {
     }
 
     fn connect(&self) -> Client {
+        self.connect_with(&[])
+    }
+
+    /// Connects with options of `ostler mcp`.
+    fn connect_with(&self, options: &[&str]) -> Client {
         let mut child = self
-            .ostler(&["mcp"])
+            .ostler(&[&["mcp"], options].concat())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -358,4 +363,33 @@ fn an_unknown_toolset_is_refused_before_anything_starts() {
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("did you mean `core`?") && told.contains("all"), "{told}");
     assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn an_agent_learns_how_a_process_is_set_up_and_what_it_uses_but_no_secret() {
+    let project = Project::new();
+    let config = format!("{CONFIG}env = {{ API_TOKEN = \"hunter2\", MODE = \"x\" }}\nport = \"auto\"\n");
+    std::fs::write(project.path("project/ostler.toml"), config).unwrap();
+    let mut client = project.connect_with(&["--toolsets", "core,processes"]);
+    client.initialize("2025-11-25");
+    client.ok("start_process", json!({"name": "chatty", "wait_ready": true}));
+    let info = client.ok("get_process_info", json!({"name": "chatty"}));
+    assert!(!info.to_string().contains("hunter2"), "{info}");
+    let env = info["env"].as_array().unwrap();
+    assert!(env.contains(&json!("API_TOKEN=**** (env)")) && env.contains(&json!("MODE=x (env)")), "{info}");
+    let port = info["process"]["port"].as_u64().unwrap();
+    assert!(env.contains(&json!(format!("PORT={port} (ostler)"))), "{info}");
+    assert!(info["tree"][0].as_str().unwrap().ends_with(": cat"), "{info}");
+    let stats = client.ok("get_process_stats", json!({"name": "chatty"}));
+    let chatty = &stats["processes"][0];
+    assert!(chatty["memory_mib"].as_f64().unwrap() > 0.0 && chatty["fds"].as_u64().unwrap() >= 3, "{stats}");
+    let system = client.ok("get_system_stats", json!({}));
+    assert!(system["cores"].as_u64().unwrap() > 0 && system["project"]["running"] == 1, "{system}");
+    let failed = client.failed("get_process_info", json!({"name": "chaty"}));
+    assert!(failed.contains("did you mean `chatty`?"), "{failed}");
+    // Who asks for no toolset has none of these.
+    let mut plain = project.connect();
+    plain.initialize("2025-11-25");
+    let tools = plain.request("tools/list", json!({}))["result"]["tools"].to_string();
+    assert!(!tools.contains("get_process_info"), "{tools}");
 }

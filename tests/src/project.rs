@@ -106,6 +106,11 @@ impl Project {
         self.dir.path().join("ostler.toml")
     }
 
+    /// Returns the directory of the project.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// Runs `ostler` with these arguments.
     ///
     /// # Panics

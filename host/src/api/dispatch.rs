@@ -32,6 +32,13 @@ impl Api {
                 self.diagnose(caller, &name).await.map(|diagnosis| Response::Diagnose(Box::new(diagnosis)))
             }
             Request::Health { names } => self.health(caller, &names).await.map(Response::Health),
+            Request::Inspect { name, secrets } => self
+                .inspect(caller, &name, secrets)
+                .await
+                .map(|inspection| Response::Inspect(Box::new(inspection))),
+            Request::Stats(request) => {
+                self.stats(caller, request).await.map(|reply| Response::Stats(Box::new(reply)))
+            }
             Request::Plugins {} => self.plugins(caller).await.map(Response::Plugins),
             Request::Doctor {} => self.doctor(caller).await.map(Response::Doctor),
             Request::Status {} => self.status(caller).await.map(Response::Status),

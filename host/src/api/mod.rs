@@ -12,16 +12,20 @@ mod gate;
 mod groups;
 mod health;
 mod input;
+mod inspect;
 pub mod keys;
 mod lifecycle;
 mod limits;
 mod logs;
+mod mask;
 mod names;
 mod once;
 mod order;
 mod reload;
 mod scale;
+mod settings;
 mod signals;
+mod stats;
 mod types;
 mod view;
 mod wait;
@@ -35,9 +39,11 @@ use tokio::sync::watch;
 
 pub use attach::{AttachedInput, AttachedOutput, Attachment, Ended};
 pub use fleet_types::*;
+pub use inspect::{EnvOrigin, EnvVariable, Inspection, RunPaths, Setting, TreeProcess};
 pub use logs::{cursor_at, is_cursor};
 pub use once::*;
 pub use signals::*;
+pub use stats::{ProcessStats, StatsReply, StatsRequest, SystemStats};
 pub use types::*;
 
 pub use crate::supervisor::Piece;
@@ -46,7 +52,7 @@ use crate::bounds;
 use crate::pipeline::Pipeline;
 use crate::plugins::PluginStatus;
 use crate::store::{Catalogue, Store};
-use crate::supervisor::{Fleet, Handle, Snapshot, State, disk_trouble};
+use crate::supervisor::{Fleet, Handle, Sampler, Snapshot, State, disk_trouble};
 use gate::Gate;
 use reload::ConfigFile;
 
@@ -73,6 +79,7 @@ pub struct Api {
     parts: Arc<Parts>,
     gate: Gate,
     config_file: Arc<ConfigFile>,
+    sampler: Sampler,
 }
 
 impl Api {
@@ -80,7 +87,8 @@ impl Api {
     pub fn new(parts: Parts) -> Self {
         let gate = Gate::new(Arc::clone(&parts.catalogue));
         let config_file = Arc::new(ConfigFile::new(parts.fleet.file(), parts.config_text.as_deref()));
-        Self { parts: Arc::new(parts), gate, config_file }
+        let sampler = Sampler::new(Arc::clone(&parts.fleet), &parts.state_dir);
+        Self { parts: Arc::new(parts), gate, config_file, sampler }
     }
 
     /// Returns every process in the order of the configuration.

@@ -7,8 +7,10 @@ use super::fleet_types::{
     AddReply, AddRequest, Also, CreateGroup, GroupReply, GroupView, ReloadConfigReply, RemoveReply,
     ScaleReply,
 };
+use super::inspect::Inspection;
 use super::once::{FeedReply, FeedRequest, RunEndReply, RunEndRequest, RunReply, RunRequest};
 use super::signals::{ReloadReply, SignalReply, SignalRequest};
+use super::stats::{StatsReply, StatsRequest};
 use crate::model::{Exit, Level, Line, ProcessName, RunId, Stream, Time};
 use crate::plugins::PluginStatus;
 use crate::supervisor::State;
@@ -68,6 +70,9 @@ pub struct ProcessView {
     /// When its schedule starts it next; absent without one, and while it is suspended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Time>,
+    /// The port it was given, whether it listens there or not; absent when it was given none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
 }
 
 /// A request on the daemon's socket: one JSON object a line.
@@ -120,6 +125,12 @@ pub enum Request {
     Health {
         names: Vec<String>,
     },
+    /// Everything about a process; with `secrets` unmasked.
+    Inspect {
+        name: String,
+        secrets: bool,
+    },
+    Stats(StatsRequest),
     Plugins {},
     Status {},
     /// What is in force on this machine.
@@ -173,6 +184,8 @@ pub enum Response {
     Feed(FeedReply),
     Diagnose(Box<Diagnosis>),
     Health(Vec<HealthView>),
+    Inspect(Box<Inspection>),
+    Stats(Box<StatsReply>),
     Plugins(Vec<PluginStatus>),
     Status(StatusReply),
     Doctor(Vec<Check>),

@@ -47,5 +47,6 @@ fn of_one(snapshot: Snapshot, ports: Vec<u16>) -> ProcessView {
         ports,
         status: snapshot.status,
         next: snapshot.next_due,
+        port: snapshot.port.filter(|_| alive),
     }
 }

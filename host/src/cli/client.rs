@@ -14,10 +14,10 @@ use super::wire::{FrameError, FrameReader, Hello, HelloReply, VERSION, frame};
 use crate::api::doctor::Check;
 use crate::api::{
     AddReply, AddRequest, ApiError, AttachReply, CreateGroup, Diagnosis, DownReply, ErrorKind, FeedReply,
-    FeedRequest, GroupView, HealthView, LogsReply, LogsRequest, ProcessView, ReloadConfigReply, ReloadReply,
-    RemoveReply, Request, Response, RunEndReply, RunEndRequest, RunReply, RunRequest, ScaleReply, SendReply,
-    SendRequest, SignalReply, SignalRequest, StartReply, StatusReply, StopReply, UpReply, WaitReply,
-    WaitRequest,
+    FeedRequest, GroupView, HealthView, Inspection, LogsReply, LogsRequest, ProcessView, ReloadConfigReply,
+    ReloadReply, RemoveReply, Request, Response, RunEndReply, RunEndRequest, RunReply, RunRequest,
+    ScaleReply, SendReply, SendRequest, SignalReply, SignalRequest, StartReply, StatsReply, StatsRequest,
+    StatusReply, StopReply, UpReply, WaitReply, WaitRequest,
 };
 use crate::plugins::PluginStatus;
 
@@ -189,6 +189,14 @@ impl Client {
 
     pub async fn health(&mut self, names: Vec<String>) -> Result<Vec<HealthView>, ClientError> {
         ask!(self, Request::Health { names }, Health)
+    }
+
+    pub async fn inspect(&mut self, name: String, secrets: bool) -> Result<Inspection, ClientError> {
+        ask!(self, Request::Inspect { name, secrets }, Inspect).map(|inspection| *inspection)
+    }
+
+    pub async fn stats(&mut self, request: StatsRequest) -> Result<StatsReply, ClientError> {
+        ask!(self, Request::Stats(request), Stats).map(|reply| *reply)
     }
 
     pub async fn plugins(&mut self) -> Result<Vec<PluginStatus>, ClientError> {

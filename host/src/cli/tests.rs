@@ -7,7 +7,7 @@ use super::Cli;
 mod when;
 
 /// Returns the long help of `ostler`, or of one of its commands, without spaces at the ends of lines.
-fn help(path: &[&str]) -> String {
+pub(in crate::cli) fn help(path: &[&str]) -> String {
     let mut command = Cli::command();
     // Globals are handed down when the command is built.
     command.build();
@@ -52,6 +52,8 @@ fn help_of_ostler() {
       attach    Connects the terminal to a process: shows what it prints, and passes on what is typed
       diagnose  Says why a process is as it is
       health    Makes the health checks of processes now and says what they saw
+      inspect   Shows everything about a process: settings in force, environment, ports, its tree, its files
+      stats     Shows what processes and the system use: processor, memory, threads, files, disk
       plugin    Shows the plugins that understand what processes print
       status    Shows where the project, its state, socket and log are, and whether the daemon runs
       doctor    Says what is in force on this machine, and how to get more
@@ -199,11 +201,13 @@ fn help_of_ps() {
     insta::assert_snapshot!(help(&["ps"]), @r"
     Lists the processes and how they are
 
+    A port in parentheses is one that a process was given and does not listen on.
+
     Usage: ostler ps [OPTIONS]
 
     Options:
           --json
-              Prints an array of {name, state, pid, run, ready, uptime_ms, restarts, exit, ports}
+              Prints an array of {name, state, pid, run, ready, uptime_ms, restarts, exit, ports, port}
 
       -C, --project <DIR>
               The project's folder, instead of the current one
@@ -212,7 +216,7 @@ fn help_of_ps() {
               No colours; `NO_COLOR` in the environment means the same
 
       -h, --help
-              Print help
+              Print help (see a summary with '-h')
     ");
 }
 

@@ -25,7 +25,9 @@ use crate::config::{ConfigError, Project};
 use crate::pipeline::{Fact, OnFact, Pipeline, Remark, Source};
 use crate::plugins::{self, Origin, PluginEngine, PluginSettings, REGEX_CLASSIFIER_NAME, Registry};
 use crate::store::{Catalogue, CatalogueError, Recovery, Store, StoreError};
-use crate::supervisor::{Cgroups, Context, Fleet, RunEvent, ShimProgram, Sign, clear_leftovers, look_back};
+use crate::supervisor::{
+    Cgroups, Context, Fleet, Ports, RunEvent, ShimProgram, Sign, clear_leftovers, look_back,
+};
 
 /// Threads that take in output; the second keeps a quiet process readable beside a flooding one.
 const PIPELINE_THREADS: usize = 2;
@@ -115,6 +117,7 @@ impl Daemon {
             cgroups: Cgroups::probe(&paths.key()),
             project_dir: project.dir.clone(),
             events,
+            ports: Ports::new(&paths.project_dir, Arc::clone(&catalogue), &paths.port_claims())?,
         });
         let fleet_slot = Arc::new(OnceLock::new());
         let on_fact = signs_to(Arc::clone(&fleet_slot));

@@ -33,6 +33,10 @@ pub(super) struct Errand {
     pub(super) process: ProcessName,
     /// Gives it the directory and the environment of the process.
     pub(super) config: std::sync::Arc<ProcessConfig>,
+    /// The directory of the project.
+    pub(super) home: PathBuf,
+    /// The port the process was given.
+    pub(super) port: Option<u16>,
     /// The main process, handed over as `MAINPID`.
     pub(super) main_pid: Option<u32>,
     /// After this it is killed with its process group.
@@ -98,10 +102,12 @@ pub(super) async fn run(errand: Errand, tell: impl Fn(String) + Send) -> Result<
 fn prepare(errand: &Errand) -> Result<tokio::process::Command, StartProblem> {
     let cwd: &PathBuf = &errand.config.cwd;
     check_directory(cwd)?;
-    let mut env = launch::environment(&errand.process, &errand.config)?;
+    let env = launch::environment(&errand.home, &errand.process, &errand.config, errand.port);
+    let mut env = env.map_err(|error| StartProblem::Environment(error.to_string()))?.into_pairs();
     env.retain(|(variable, _)| variable != "MAINPID");
     env.extend(errand.main_pid.map(|pid| (OsString::from("MAINPID"), OsString::from(pid.to_string()))));
-    let mut words = launch::words_of(&errand.command).into_iter();
+    let words = launch::with_port(launch::words_of(&errand.command), &errand.command, errand.port);
+    let mut words = words.into_iter();
     // The loader refuses an empty command.
     let program = OsString::from(words.next().unwrap_or_default());
     let program = resolve_program(&program, cwd, launch::search_path(&env))?;
@@ -202,7 +208,8 @@ mod tests {
         let command = Command::Shell(script.to_owned());
         let config = Arc::new(ProcessConfig::new(command.clone(), std::env::temp_dir()));
         let process = ProcessName::new("api").unwrap();
-        let errand = Errand { command, process, config, main_pid: Some(4711), limit };
+        let (home, port) = (std::env::temp_dir(), Some(8000));
+        let errand = Errand { command, process, config, home, port, main_pid: Some(4711), limit };
         let lines = Mutex::new(Vec::new());
         let ended = run(errand, |line| lines.lock().unwrap().push(line)).await;
         (ended, lines.into_inner().unwrap())

@@ -41,15 +41,19 @@ mod input;
 mod launch;
 mod limits;
 mod link;
+mod listeners;
 mod looks;
 pub mod machine;
 mod policy;
+mod ports;
 mod preflight;
 mod probe;
 pub mod procfs;
 mod ready;
+mod sampler;
 mod schedule;
 mod snapshot;
+pub mod stats;
 mod tail;
 mod watch;
 
@@ -70,11 +74,14 @@ pub use handle::{
 };
 pub use link::ShimLink;
 pub use looks::{Looked, Purpose, Sight};
+pub use ports::Ports;
 pub use preflight::StartProblem;
 pub use ready::Sign;
+pub use sampler::{Point, Sample, Sampler, SystemSample};
 pub use snapshot::{Snapshot, State};
 pub use tail::{Piece, Tail, recent_output};
 
+use crate::config::{Environment, EnvironmentError, ProcessConfig};
 use crate::model::{Level, ProcessName, RunId, Time};
 use crate::shim::control::Request;
 use crate::store::{Catalogue, Store};
@@ -94,6 +101,7 @@ pub struct Context {
     /// What the globs of `watch` are relative to.
     pub project_dir: PathBuf,
     pub events: mpsc::UnboundedSender<RunEvent>,
+    pub ports: Ports,
 }
 
 /// How to start a shim.
@@ -106,6 +114,19 @@ impl Context {
     /// Returns the directory of a run.
     pub fn run_dir(&self, run: RunId) -> PathBuf {
         self.runs_dir.join(run.to_string())
+    }
+
+    /// Returns the environment that a process would be started with now; `port` is the one it would be given.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a reference that leads nowhere.
+    pub fn environment(
+        &self,
+        name: &ProcessName,
+        config: &ProcessConfig,
+        port: Option<u16>,
+    ) -> Result<Environment, EnvironmentError> {
+        launch::environment(self.ports.home(), name, config, port)
     }
 
     /// Returns the path of the control socket of a run's shim.

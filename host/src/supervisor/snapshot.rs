@@ -81,6 +81,10 @@ pub struct Snapshot {
     pub next_due: Option<Time>,
     /// Why changes of files are not seen, or not all of them.
     pub watch_trouble: Option<String>,
+    /// The port it was given, or is about to be.
+    pub port: Option<u16>,
+    /// What was odd about the last start, though it went on.
+    pub warning: Option<String>,
 }
 
 impl Snapshot {
@@ -100,6 +104,8 @@ impl Snapshot {
             reason: None,
             next_due: None,
             watch_trouble: None,
+            port: None,
+            warning: None,
         }
     }
 }

@@ -14,7 +14,7 @@ use ostler::config::{Command, EnvVars, ProcessConfig, RestartPolicy, RestartWhen
 use ostler::model::ProcessName;
 use ostler::store::{Catalogue, Store};
 use ostler::supervisor::{
-    Cgroups, Context, Handle, Past, RunEvent, ShimProgram, Snapshot, look_back, supervise,
+    Cgroups, Context, Handle, Past, Ports, RunEvent, ShimProgram, Snapshot, look_back, supervise,
 };
 use tokio::sync::mpsc;
 
@@ -41,8 +41,11 @@ impl Daemon {
             std::fs::create_dir(dir.path().join(name)).unwrap();
         }
         let (events, receiver) = mpsc::unbounded_channel();
+        let catalogue = Arc::new(Catalogue::open(&dir.path().join("catalogue.sqlite")).unwrap());
         let context = Arc::new(Context {
-            catalogue: Arc::new(Catalogue::open(&dir.path().join("catalogue.sqlite")).unwrap()),
+            project_dir: dir.path().to_owned(),
+            ports: Ports::new(dir.path(), Arc::clone(&catalogue), &dir.path().join("ports")).unwrap(),
+            catalogue,
             store: Arc::new(Store::open(&dir.path().join("log")).unwrap().0),
             runs_dir: dir.path().join("runs"),
             sockets_dir: dir.path().join("run"),

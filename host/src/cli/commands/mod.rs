@@ -10,6 +10,7 @@ pub mod down;
 pub mod group;
 pub mod health;
 pub mod init;
+pub mod inspect;
 pub mod logs;
 pub mod mcp;
 pub mod plugin;
@@ -23,6 +24,7 @@ pub mod scale;
 pub mod send;
 pub mod signal;
 pub mod start;
+pub mod stats;
 pub mod status;
 pub mod stop;
 pub mod up;
@@ -56,6 +58,8 @@ pub enum Command {
     Attach(attach::Args),
     Diagnose(diagnose::Args),
     Health(health::Args),
+    Inspect(inspect::Args),
+    Stats(stats::Args),
     #[command(subcommand)]
     Plugin(plugin::Command),
     Status(status::Args),
@@ -74,6 +78,8 @@ impl Command {
             Self::Wait(args) => args.json,
             Self::Diagnose(args) => args.json,
             Self::Health(args) => args.json,
+            Self::Inspect(args) => args.json,
+            Self::Stats(args) => args.json,
             Self::Plugin(plugin::Command::List(args)) => args.json,
             Self::Status(args) => args.json,
             Self::Doctor(args) => args.json,
@@ -127,6 +133,8 @@ impl Command {
             Self::Attach(args) => block_on(attach::run(args, context)),
             Self::Diagnose(args) => block_on(diagnose::run(args, context)),
             Self::Health(args) => block_on(health::run(args, context)),
+            Self::Inspect(args) => block_on(inspect::run(args, context)),
+            Self::Stats(args) => block_on(stats::run(args, context)),
             Self::Plugin(command) => block_on(plugin::run(command, context)),
             Self::Status(args) => block_on(status::run(args, context)),
             Self::Doctor(args) => block_on(doctor::run(args, context)),

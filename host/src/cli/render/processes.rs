@@ -44,7 +44,7 @@ fn row(view: &ProcessView) -> [Cell; 7] {
         or_dash(view.pid),
         or_dash(view.uptime_ms.map(|millis| duration(Duration::from_millis(millis)))),
         view.restarts.to_string().into(),
-        or_dash((!view.ports.is_empty()).then(|| ports(view))),
+        or_dash(ports_or_given(view)),
         view.exit.map_or_else(|| Cell::styled("-", FAINT), |exit| Cell::styled(exit.to_string(), exit_style)),
     ]
 }
@@ -87,6 +87,16 @@ fn ports(view: &ProcessView) -> String {
     view.ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",")
 }
 
+/// Ports it listens on; in parentheses the one it was given and does not listen on.
+fn ports_or_given(view: &ProcessView) -> Option<String> {
+    let given = view.port.filter(|port| !view.ports.contains(port)).map(|port| format!("({port})"));
+    match (view.ports.is_empty(), given) {
+        (true, given) => given,
+        (false, None) => Some(ports(view)),
+        (false, Some(given)) => Some(format!("{},{given}", ports(view))),
+    }
+}
+
 fn or_dash(value: Option<impl ToString>) -> Cell {
     value.map_or_else(|| Cell::styled("-", FAINT), |value| value.to_string().into())
 }
@@ -110,6 +120,7 @@ mod tests {
             ports: Vec::new(),
             status: None,
             next: None,
+            port: None,
         }
     }
 
@@ -125,6 +136,7 @@ mod tests {
         let killed = Exit { code: None, signal: Some(9) };
         let worker = ProcessView {
             pid: Some(4712),
+            port: Some(20_117),
             uptime_ms: Some(90),
             restarts: 2,
             exit: Some(killed),
@@ -140,7 +152,7 @@ mod tests {
         insta::assert_snapshot!(processes(Palette::PLAIN, &views()), @r"
         NAME    STATE    PID   UPTIME   RESTARTS  PORTS      LAST EXIT
         api     ready    4711  12m 34s  0         8000,8001  -
-        worker  running  4712  90ms     2         -          killed by SIGKILL (9)
+        worker  running  4712  90ms     2         (20117)    killed by SIGKILL (9)
         web     failed   -     -        0         -          exit code 1
         db      stopped  -     -        0         -          -
         ");
@@ -153,7 +165,7 @@ mod tests {
         insta::assert_snapshot!(processes(Palette::PLAIN, &views[..2]), @"
         NAME    STATE    PID   UPTIME   RESTARTS  PORTS      LAST EXIT              STATUS
         api     ready    4711  12m 34s  0         8000,8001  -                      Processing ␛[31mrequests
-        worker  running  4712  90ms     2         -          killed by SIGKILL (9)
+        worker  running  4712  90ms     2         (20117)    killed by SIGKILL (9)
         ");
     }
 
@@ -200,6 +212,8 @@ mod tests {
         let mut promised = ["name", "state", "pid", "run", "ready", "uptime_ms", "restarts", "exit", "ports"];
         promised.sort_unstable();
         assert_eq!(keys, promised);
+        // One that was given a port says so besides.
+        assert_eq!(json[1]["port"], 20_117);
         assert_eq!(json[1]["exit"], serde_json::json!({"code": null, "signal": 9}));
         assert!(json[3]["exit"].is_null());
     }

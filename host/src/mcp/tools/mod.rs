@@ -22,6 +22,9 @@ mod check_process_health;
 mod create_group;
 mod diagnose_process;
 mod get_logs;
+mod get_process_info;
+mod get_process_stats;
+mod get_system_stats;
 mod kill_process;
 mod list_processes;
 mod reload_process;
@@ -54,6 +57,9 @@ enum Id {
     AddToGroup,
     StartGroup,
     StopGroup,
+    GetProcessInfo,
+    GetProcessStats,
+    GetSystemStats,
 }
 
 /// What a client may be told of a tool.
@@ -83,7 +89,7 @@ enum Effect {
 }
 
 /// Every tool, in the order clients list them.
-const TOOLS: [&Spec; 17] = [
+const TOOLS: [&Spec; 20] = [
     &list_processes::SPEC,
     &start_process::SPEC,
     &stop_process::SPEC,
@@ -101,6 +107,9 @@ const TOOLS: [&Spec; 17] = [
     &add_to_group::SPEC,
     &start_group::SPEC,
     &stop_group::SPEC,
+    &get_process_info::SPEC,
+    &get_process_stats::SPEC,
+    &get_system_stats::SPEC,
 ];
 
 /// Returns the tools of `toolsets`.
@@ -157,6 +166,9 @@ impl Spec {
             Id::AddToGroup => add_to_group::call(api, caller, &arguments).await,
             Id::StartGroup => start_group::call(api, caller, &arguments).await,
             Id::StopGroup => stop_group::call(api, caller, &arguments).await,
+            Id::GetProcessInfo => get_process_info::call(api, caller, &arguments).await,
+            Id::GetProcessStats => get_process_stats::call(api, caller, &arguments).await,
+            Id::GetSystemStats => get_system_stats::call(api, caller).await,
         }
     }
 }

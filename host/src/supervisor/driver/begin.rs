@@ -42,6 +42,11 @@ impl Driver {
             Ok(Err(problem)) => return self.refuse_start(&problem, starters),
             Err(panic) => return self.refuse_start(&StartProblem::Spawn(panic.to_string()), starters),
         };
+        let (port, warning) = (launched.port, launched.warning);
+        if let Some(warning) = &warning {
+            warn!(process = %self.name, warning, "started all the same");
+        }
+        self.publish(|snapshot| (snapshot.port, snapshot.warning) = (port, warning));
         match self.attach(launched.run, launched.socket, launched.began) {
             Ok(mut active) => {
                 active.shim = Some(launched.shim);
@@ -59,6 +64,12 @@ impl Driver {
         if open.once {
             self.once = Some(once(&self.config, open.command.clone()));
         }
+        // A run of a process that has no port may have a `PORT` of its user's.
+        let port = self.config.port.and_then(|_| launch::port_of_run(&self.context, open.run));
+        if let Some(port) = port {
+            self.context.ports.keep(&self.name, port);
+        }
+        self.publish(|snapshot| snapshot.port = port);
         match self.attach(open.run, open.socket, open.began) {
             Ok(active) => {
                 self.announce(&active);
@@ -148,7 +159,7 @@ impl Driver {
             successors: Vec::new(),
             input,
             tails,
-            port: launch::port(&self.config),
+            port: self.snapshots.borrow().port,
             notices: watch::channel(Notice::default()).0,
             condition: Condition::default(),
             watchers: None,

@@ -278,7 +278,8 @@ impl Driver {
 
     fn errand(&self, command: Command, main_pid: Option<u32>, limit: Duration) -> Errand {
         let (process, config) = (self.name.clone(), Arc::clone(self.run_config()));
-        Errand { command, process, config, main_pid, limit }
+        let (home, port) = (self.context.ports.home().to_owned(), self.snapshots.borrow().port);
+        Errand { command, process, config, home, port, main_pid, limit }
     }
 
     /// Returns what puts the output of a command into the log.
