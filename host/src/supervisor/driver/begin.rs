@@ -233,9 +233,8 @@ impl Driver {
         if !stopping {
             active.phase = Phase::Living;
         }
-        for starter in active.starters.drain(..) {
-            let _ = starter.send(Ok(Started { run, already_running: false }));
-        }
+        // Answered once the pid can be seen: whoever started it looks next.
+        let starters = std::mem::take(&mut active.starters);
         info!(process = %self.name, run = %run, pid, "child runs");
         if !stopping {
             self.watch_run(run, pid);
@@ -246,6 +245,9 @@ impl Driver {
                 snapshot.state = if has_check { State::Starting } else { State::Running };
             }
         });
+        for starter in starters {
+            let _ = starter.send(Ok(Started { run, already_running: false }));
+        }
         let context = Arc::clone(&self.context);
         tokio::task::spawn_blocking(move || {
             if let Err(error) = context.catalogue.run_spawned(run, ProcessId { pid, start: start_ticks }) {
