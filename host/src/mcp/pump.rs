@@ -206,10 +206,10 @@ impl<D: Daemons> Pump<D> {
     async fn reconnect(&mut self) -> io::Result<Option<UnixStream>> {
         let Self { daemons, agent, unsent, silent_ends, .. } = self;
         for look in 0_u32.. {
-            if *silent_ends == 0 || look > 0 {
-                if let Some(socket) = daemons.find().await {
-                    return Ok(Some(socket));
-                }
+            if (*silent_ends == 0 || look > 0)
+                && let Some(socket) = daemons.find().await
+            {
+                return Ok(Some(socket));
             }
             if !unsent.is_empty() {
                 break;

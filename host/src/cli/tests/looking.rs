@@ -1,7 +1,5 @@
 //! The help of commands that look at things.
 
-use insta::assert_snapshot;
-
 use super::help;
 
 #[test]

@@ -258,9 +258,8 @@ impl Driver {
         if !stopping {
             active.phase = Phase::Living;
         }
-        for starter in active.starters.drain(..) {
-            let _ = starter.send(Ok(Started { run, already_running: false }));
-        }
+        // Answered once the pid can be seen: whoever started it looks next.
+        let starters = std::mem::take(&mut active.starters);
         info!(process = %self.name, run = %run, pid, "child runs");
         if !stopping {
             self.watch_run(run, pid);
@@ -274,6 +273,9 @@ impl Driver {
         if was_ready && !stopping {
             // Withdrawn again by who watches it, when it is not true any more.
             self.readiness(run, Readiness::Ready);
+        }
+        for starter in starters {
+            let _ = starter.send(Ok(Started { run, already_running: false }));
         }
         let context = Arc::clone(&self.context);
         tokio::task::spawn_blocking(move || {
