@@ -35,6 +35,7 @@ impl Api {
             Request::Plugins {} => self.plugins(caller).await.map(Response::Plugins),
             Request::Doctor {} => self.doctor(caller).await.map(Response::Doctor),
             Request::Status {} => self.status(caller).await.map(Response::Status),
+            Request::Upgrade { program } => self.upgrade(caller, program).await.map(Response::Upgrade),
         };
         result.unwrap_or_else(Response::Error)
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::doctor::Check;
 use super::once::{FeedReply, FeedRequest, RunEndReply, RunEndRequest, RunReply, RunRequest};
 use super::signals::{ReloadReply, SignalReply, SignalRequest};
+use super::upgrade::UpgradeReply;
 use crate::model::{Exit, Level, Line, ProcessName, RunId, Stream, Time};
 use crate::plugins::PluginStatus;
 use crate::supervisor::State;
@@ -120,6 +121,10 @@ pub enum Request {
     Status {},
     /// What is in force on this machine.
     Doctor {},
+    /// Puts another program in the daemon's place: the one named, or the present one as it is on disk now.
+    Upgrade {
+        program: Option<String>,
+    },
 }
 
 /// An answer on the daemon's socket: one JSON object a line, in the order of the requests.
@@ -147,6 +152,7 @@ pub enum Response {
     Plugins(Vec<PluginStatus>),
     Status(StatusReply),
     Doctor(Vec<Check>),
+    Upgrade(UpgradeReply),
     Error(ApiError),
 }
 
@@ -347,6 +353,9 @@ pub struct StatusReply {
     pub dir: std::path::PathBuf,
     pub state_dir: std::path::PathBuf,
     pub config: Option<std::path::PathBuf>,
+    /// When this daemon was started; absent before 0.2.
+    #[serde(default)]
+    pub started: Option<Time>,
     /// What is wrong with Ostler itself, such as a full disk.
     pub warnings: Vec<String>,
 }

@@ -16,7 +16,7 @@ use crate::api::{
     ApiError, AttachReply, Diagnosis, DownReply, ErrorKind, FeedReply, FeedRequest, HealthView, LogsReply,
     LogsRequest, ProcessView, ReloadReply, Request, Response, RunEndReply, RunEndRequest, RunReply,
     RunRequest, SendReply, SendRequest, SignalReply, SignalRequest, StartReply, StatusReply, StopReply,
-    UpReply, WaitReply, WaitRequest,
+    UpReply, UpgradeReply, WaitReply, WaitRequest,
 };
 use crate::plugins::PluginStatus;
 
@@ -200,6 +200,16 @@ impl Client {
 
     pub async fn doctor(&mut self) -> Result<Vec<Check>, ClientError> {
         ask!(self, Request::Doctor {}, Doctor)
+    }
+
+    /// Asks the daemon to make room for the program at the path; it does so after the answer.
+    pub async fn upgrade(&mut self, program: String) -> Result<UpgradeReply, ClientError> {
+        ask!(self, Request::Upgrade { program: Some(program) }, Upgrade)
+    }
+
+    /// Returns once the daemon has closed the connection.
+    pub async fn closed(mut self) {
+        while next(&mut self.reader).await.is_ok() {}
     }
 
     /// Sends one request and reads its answer. A call that is given up half-way leaves its answer in the

@@ -55,6 +55,9 @@ fn help_of_ostler() {
       plugin    Shows the plugins that understand what processes print
       status    Shows where the project, its state, socket and log are, and whether the daemon runs
       doctor    Says what is in force on this machine, and how to get more
+      projects  Lists all projects with state on this machine, and what runs of them
+      upgrade   Puts this version of ostler in the running daemon's place; processes run on
+      systemd   Writes a systemd user unit that looks after this project from login on
       mcp       Serves the Model Context Protocol on standard input and output, for coding agents
       daemon    Runs the project's daemon in the foreground
       demo      Shows the main job on a small web shop of its own: needs nothing else, leaves nothing behind
@@ -83,10 +86,10 @@ fn help_of_ostler() {
         3  there is no such process
         4  the daemon cannot be reached or started, or cannot serve just now
       124  a wait ran out of time
-    `ostler run` ends with the exit code of what it has run, or 128 and the number of the signal
-    that killed it.
     `ostler attach` ends with the exit code of the process, or 128 and the number of the signal
     that killed it, when it ends first.
+    `ostler run` ends with the exit code of what it has run, or 128 and the number of the signal
+    that killed it.
     "#);
 }
 
@@ -520,7 +523,8 @@ fn help_of_mcp() {
       {"mcpServers": {"ostler": {"command": "ostler", "args": ["mcp"]}}}
 
     It passes bytes to the project's daemon and back, and starts the daemon when it does not run;
-    what the agent starts lives on when the agent ends.
+    what the agent starts lives on when the agent ends. When the daemon dies or is upgraded it
+    connects to the next one, and the agent goes on.
 
     Usage: ostler mcp [OPTIONS]
 
@@ -547,13 +551,17 @@ fn help_of_daemon() {
     Runs the project's daemon in the foreground
 
     Other commands start it in the background when they need it, so this is for looking into it,
-    and for service managers. Its log goes to standard error; `OSTLER_LOG=debug` says more.
-    SIGTERM and Ctrl-C end the daemon alone: processes live on, and the next daemon takes them
-    up. `ostler down` ends both.
+    and for service managers (`ostler systemd`). Its log goes to standard error; `OSTLER_LOG=debug`
+    says more. SIGTERM and Ctrl-C end the daemon alone: processes live on, and the next daemon
+    takes them up. `ostler down` ends both. Started by a service manager it takes the place of a
+    daemon that some command has started.
 
     Usage: ostler daemon [OPTIONS]
 
     Options:
+          --up
+              Starts what has `autostart`, as `ostler up` does, unless the last daemon has died
+
       -C, --project <DIR>
               The project's folder, instead of the current one
 

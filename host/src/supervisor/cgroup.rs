@@ -396,7 +396,7 @@ mod tests {
     fn what_a_shim_wrote_of_limits_is_told_by_the_next_daemon() {
         use crate::model::Time;
         use crate::shim::{DoneRecord, ExitRecord, exit_file::ExitFiles};
-        use crate::supervisor::adopt::{Ending, ending};
+        use crate::supervisor::dead::{Ending, ending};
         let dir = tempfile::tempdir().unwrap();
         let hits = LimitHits { oom_kills: 1, memory_limit: Some(64 << 20), ..LimitHits::default() };
         let exit = ExitRecord { exit: Exit { code: None, signal: Some(9) }, time: Time(7), hits };

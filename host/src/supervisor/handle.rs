@@ -162,6 +162,9 @@ pub(super) enum Command {
     Reload {
         reply: oneshot::Sender<Result<Reloaded, ReloadError>>,
     },
+    Ping {
+        reply: oneshot::Sender<()>,
+    },
 }
 
 /// Reaches the driver of one process. Cheap to clone; dropping it stops nothing.
@@ -276,6 +279,11 @@ impl Handle {
     /// Tells the driver what a classifier saw.
     pub fn sign(&self, run: RunId, sign: Sign) {
         let _ = self.commands.send(Command::Sign { run, sign });
+    }
+
+    /// Returns once the driver has dealt with everything it was told before; at once when there is none any more.
+    pub async fn ping(&self) {
+        let _ = self.ask(|reply| Command::Ping { reply }).await;
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {

@@ -44,8 +44,14 @@ pub(super) fn launch(
 ) -> Result<Launched, StartProblem> {
     let mut spec = spec(name, config)?;
     let began = Time::now();
-    let new_run =
-        NewRun { process: name, command: &words(config), cwd: &config.cwd, reason, started_at: began };
+    let new_run = NewRun {
+        process: name,
+        command: &words(config),
+        cwd: &config.cwd,
+        reason,
+        started_at: began,
+        boot: context.boot.as_deref(),
+    };
     let run = context.catalogue.begin_run(new_run).map_err(|e| StartProblem::Store(e.to_string()))?;
     spec.cgroup = context.cgroups.make(run, &config.limits);
     spec.notify = notify_spec(context, run, config);

@@ -29,6 +29,7 @@ mod adopt;
 mod cgroup;
 mod cgroup_site;
 mod commands;
+mod dead;
 mod disk;
 mod driver;
 mod exec;
@@ -57,7 +58,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-pub use adopt::{LastRun, OpenRun, Past, look_back};
+pub use adopt::{LastRun, OpenRun, Past, boot_id, look_back};
 pub use cgroup::{Cgroups, InForce, clear_leftovers, live_remark};
 pub use cgroup_site::{Controllers, Hindrance};
 pub use disk::disk_trouble;
@@ -91,6 +92,8 @@ pub struct Context {
     pub cgroups: Cgroups,
     /// What the globs of `watch` are relative to.
     pub project_dir: PathBuf,
+    /// Which boot of the machine this is, as the kernel names it; `None` where it does not.
+    pub boot: Option<String>,
     pub events: mpsc::UnboundedSender<RunEvent>,
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ostler::config::{Command, Overlap, ProcessConfig, Project as Config, RestartWhen, Schedule};
 use ostler::model::ProcessName;
 use ostler::store::{Catalogue, Store};
-use ostler::supervisor::{Context, Fleet, Handle, Remark, RunEvent, ShimProgram, Snapshot};
+use ostler::supervisor::{Cgroups, Context, Fleet, Handle, Remark, RunEvent, ShimProgram, Snapshot};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -38,7 +38,9 @@ impl Supervised {
             runs_dir: path("runs"),
             sockets_dir: path("run"),
             shim: ShimProgram { program: Path::new(env!("CARGO_BIN_EXE_ostler-shim")).to_owned() },
+            cgroups: Cgroups::probe(&dir.path().file_name().unwrap().to_string_lossy()),
             project_dir: path("project"),
+            boot: None,
             events: sender,
         };
         let mut project = Config::empty(&dir.path().join("project"));

@@ -23,4 +23,5 @@ pub use line::{Clock, LineFormat};
 pub use plugins::plugins;
 pub use processes::{one_line, processes};
 pub use style::{Palette, Wishes};
+pub use table::table;
 pub use text::visible;

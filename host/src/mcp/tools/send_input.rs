@@ -18,16 +18,8 @@ pub const SPEC: Spec = Spec {
     arguments: &[
         Argument::NAME,
         Argument::optional("text", Kind::Text, ""),
-        Argument::optional(
-            "keys",
-            Kind::Texts,
-            "enter, ctrl-c, up, …",
-        ),
-        Argument::optional(
-            "enter",
-            Kind::Flag { default: true },
-            "End the text; not with keys",
-        ),
+        Argument::optional("keys", Kind::Texts, "enter, ctrl-c, up, …"),
+        Argument::optional("enter", Kind::Flag { default: true }, "End the text; not with keys"),
         Argument::optional("eof", Kind::Flag { default: false }, "Then close standard input"),
     ],
     output: || {
