@@ -63,6 +63,9 @@ fn help_of_ostler() {
       plugin         Shows the plugins that understand what processes print
       status         Shows where the project, its state, socket and log are, and whether the daemon runs
       doctor         Says what is in force on this machine, and how to get more
+      projects       Lists all projects with state on this machine, and what runs of them
+      upgrade        Puts this version of ostler in the running daemon's place; processes run on
+      systemd        Writes a systemd user unit that looks after this project from login on
       mcp            Serves the Model Context Protocol on standard input and output, for coding agents
       daemon         Runs the project's daemon in the foreground
       demo           Shows the main job on a small web shop of its own: needs nothing else, leaves nothing behind

@@ -165,7 +165,7 @@ mod tests {
         insta::assert_snapshot!(processes(Palette::PLAIN, &views[..2]), @"
         NAME    STATE    PID   UPTIME   RESTARTS  PORTS      LAST EXIT              STATUS
         api     ready    4711  12m 34s  0         8000,8001  -                      Processing ␛[31mrequests
-        worker  running  4712  90ms     2         -          killed by SIGKILL (9)
+        worker  running  4712  90ms     2         (20117)    killed by SIGKILL (9)
         ");
     }
 
