@@ -77,15 +77,12 @@ pub fn differences(tolds: &[Told], runs: &[Run], deeds: &Deeds) -> Vec<String> {
                 let wrong = [exit_of(told, run, deeds), lines_of(told, run, deeds)];
                 found.extend(wrong.into_iter().flatten().map(|what| format!("{of}: {what}")));
             }
-            // Neither its pid nor a line of it was seen, as when its shim was killed at once.
-            None => match childless.iter().position(|run| run.process == told.name) {
-                Some(place) if told.written == 0 || deeds.bereaved.contains(&told.token) => {
-                    let run = childless.remove(place);
-                    known.insert(run.run);
-                    let of = format!("run {} of {} (child {}, by guess)", run.run, run.process, told.token);
-                    found.extend(exit_of(told, run, deeds).map(|what| format!("{of}: {what}")));
+            // Neither its pid nor a line of it was seen: its shim was killed at once, or the disk was full.
+            None => match childless.iter().position(|run| fits(told, run, deeds)) {
+                Some(place) => drop(known.insert(childless.remove(place).run)),
+                None => {
+                    found.push(format!("nobody knows of child {} of {}: {told:?}", told.token, told.name))
                 }
-                _ => found.push(format!("nobody knows of child {} of {}: {told:?}", told.token, told.name)),
             },
         }
     }
@@ -93,6 +90,11 @@ pub fn differences(tolds: &[Told], runs: &[Run], deeds: &Deeds) -> Vec<String> {
         found.extend(never_began(run).map(|what| format!("run {} of {}: {what}", run.run, run.process)));
     }
     found
+}
+
+/// Returns whether a run of which no child is known can have been that of this one.
+fn fits(told: &Told, run: &Run, deeds: &Deeds) -> bool {
+    run.process == told.name && exit_of(told, run, deeds).is_none() && lines_of(told, run, deeds).is_none()
 }
 
 /// A run of which there is no child's record must say why, or have been killed before it could make one.
@@ -307,8 +309,14 @@ mod tests {
     #[test]
     fn a_child_that_nobody_knows_of_is_found() {
         let other = Told { token: Token { pid: 8, start: 80 }, ..told(3, Some(0)) };
-        let run = run([1].map(stored), code(3));
-        let found = differences(&[told(1, Some(3)), other], &[run], &Deeds::default()).join("\n");
-        assert!(found.contains("nobody knows of child 8-80"), "{found}");
+        let known = run([1].map(stored), code(3));
+        let both = [told(1, Some(3)), other];
+        // As on a full disk: nobody could write down who the child was, and all it printed was dropped.
+        let dropped = |lines| Run { run: 2, child: None, ..run([gap(lines)], code(0)) };
+        let found = |runs: &[Run]| differences(&both, runs, &Deeds::default()).join("\n");
+        assert_eq!(found(&[known.clone(), dropped(3)]), "");
+        for runs in [&[known.clone()][..], &[known.clone(), dropped(2)]] {
+            assert!(found(runs).contains("nobody knows of child 8-80"), "{}", found(runs));
+        }
     }
 }
