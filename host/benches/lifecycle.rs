@@ -168,21 +168,23 @@ fn monotonic() -> Duration {
 
 fn start_to_exec(project: &mut Project, stamps: &Path) -> Duration {
     let before = monotonic();
-    let pid = match project.ask(&Request::Start { name: "subject".into() }) {
-        Response::Start(reply) => reply.process.pid.expect("it runs"),
-        other => panic!("{other:?}"),
-    };
+    let pid = started(project);
     let executed = wait_for_stamp(stamps, pid);
     project.ask(&Request::Stop { name: "subject".into() });
     std::fs::remove_file(stamps.join(pid.to_string())).expect("the stamp");
     executed - before
 }
 
-fn kill_to_successor(project: &mut Project, stamps: &Path, rounds: usize) -> Vec<Duration> {
-    let mut pid = match project.ask(&Request::Start { name: "subject".into() }) {
-        Response::Start(reply) => reply.process.pid.expect("it runs"),
+/// Starts the subject and returns its pid.
+fn started(project: &mut Project) -> u32 {
+    match project.ask(&Request::Start { name: "subject".into() }) {
+        Response::Start(reply) => reply.process.pid.unwrap_or_else(|| panic!("it does not run: {reply:?}")),
         other => panic!("{other:?}"),
-    };
+    }
+}
+
+fn kill_to_successor(project: &mut Project, stamps: &Path, rounds: usize) -> Vec<Duration> {
+    let mut pid = started(project);
     wait_for_stamp(stamps, pid);
     let samples = (0..rounds)
         .map(|_| {

@@ -3,6 +3,7 @@
 //! Guests, children and clients are not trusted with the size of anything; where a limit is hit, the place that
 //! hits it says so with the name used here.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Longest process name, in bytes.
@@ -11,6 +12,14 @@ pub const PROCESS_NAME_MAX: usize = 64;
 pub const REPLICAS_MAX: u32 = 64;
 /// Most globs in one `watch`, and in its `ignore`.
 pub const WATCH_GLOBS: usize = 256;
+/// Most bytes that a replica's number adds to its process's name: `#64`.
+pub const REPLICA_SUFFIX_MAX: usize = 3;
+/// Processes that may be added while the daemon runs.
+pub const ADDED_PROCESSES: usize = 256;
+/// Groups that may be made while the daemon runs.
+pub const ADDED_GROUPS: usize = 64;
+/// Longest pause between the starts of two members of a group.
+pub const GROUP_DELAY: Duration = Duration::from_secs(600);
 
 // ---- spool (written by the shim, one per run) ----
 
@@ -71,6 +80,19 @@ pub const CHECK_OUTPUT_BYTES: usize = 4 << 10;
 pub const CHECK_RESULTS: usize = 20;
 /// Runs of a process, counted back from the last, from which a new daemon learns how often it was restarted.
 pub const RESTART_RUNS: usize = 64;
+
+// ---- processes ----
+
+/// The ports that `port = "auto"` chooses from: below those the kernel hands out by itself
+/// (`net.ipv4.ip_local_port_range`, from 32768 by default), above those that well-known servers use.
+pub const PORT_RANGE: RangeInclusive<u16> = 20_000..=29_999;
+
+/// Time between two looks at what processes use, while somebody asks.
+pub const STATS_EVERY: Duration = Duration::from_secs(2);
+/// Looks that are kept of each process: five minutes.
+pub const STATS_KEPT: usize = 150;
+/// How long after the last question the looks go on.
+pub const STATS_LINGER: Duration = Duration::from_secs(600);
 
 // ---- pipeline ----
 

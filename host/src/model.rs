@@ -13,6 +13,9 @@ use crate::bounds;
 ///
 /// Letters, digits, `-`, `_` and `.`, starting with a letter or digit, so that a name is always safe in a path, a
 /// prompt and a shell.
+///
+/// Of a process with replicas the first has the plain name, and the others follow as `api#2`, `api#3`: a process that
+/// is scaled up keeps its name, and its run.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct ProcessName(Arc<str>);
@@ -26,7 +29,7 @@ pub struct ProcessName(Arc<str>);
 pub struct InvalidName(String);
 
 impl ProcessName {
-    /// Checks `text` against the rules for names.
+    /// Checks `text` against the rules for names that people give; a replica's is none.
     pub fn new(text: &str) -> Result<Self, InvalidName> {
         let mut bytes = text.bytes();
         let starts_well = bytes.next().is_some_and(|first| first.is_ascii_alphanumeric());
@@ -39,9 +42,44 @@ impl ProcessName {
         }
     }
 
+    /// Reads a name that may be a replica's, such as `api#2`. There is no `api#1`: that is `api`.
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        let Some((base, number)) = text.split_once('#') else { return Self::new(text) };
+        let canonical = number.parse().is_ok_and(|replica: u32| {
+            (2..=bounds::REPLICAS_MAX).contains(&replica) && number == replica.to_string()
+        });
+        match Self::new(base) {
+            Ok(_) if canonical => Ok(Self(text.into())),
+            _ => Err(InvalidName(text.chars().take(bounds::PROCESS_NAME_MAX).collect())),
+        }
+    }
+
+    /// Returns the name of a replica of this process, counted from 1; the first has the name of the process itself.
+    /// Numbers beyond [`bounds::REPLICAS_MAX`] do not occur.
+    #[must_use]
+    pub fn with_replica(&self, replica: u32) -> Self {
+        let base = self.base_str();
+        if replica <= 1 { Self(base.into()) } else { Self(format!("{base}#{replica}").into()) }
+    }
+
+    /// Returns the name without the replica's number, as the configuration has it.
+    #[must_use]
+    pub fn base(&self) -> Self {
+        if self.0.contains('#') { Self(self.base_str().into()) } else { self.clone() }
+    }
+
+    /// Returns which replica this is, counted from 1.
+    pub fn replica(&self) -> u32 {
+        self.0.split_once('#').and_then(|(_, number)| number.parse().ok()).unwrap_or(1)
+    }
+
     /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    fn base_str(&self) -> &str {
+        self.0.split_once('#').map_or(&self.0, |(base, _)| base)
     }
 }
 
@@ -60,7 +98,7 @@ impl fmt::Debug for ProcessName {
 impl<'de> Deserialize<'de> for ProcessName {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::new(&text).map_err(serde::de::Error::custom)
+        Self::parse(&text).map_err(serde::de::Error::custom)
     }
 }
 
@@ -400,6 +438,21 @@ mod tests {
         for good in ["api", "api-2", "Web_1.x", "7"] {
             assert_eq!(ProcessName::new(good).unwrap().as_str(), good);
         }
+    }
+
+    #[test]
+    fn replicas_are_named_after_the_first() {
+        let api = ProcessName::new("api").unwrap();
+        assert_eq!(api.with_replica(1), api);
+        let third = api.with_replica(3);
+        assert_eq!((third.as_str(), third.replica(), third.base()), ("api#3", 3, api.clone()));
+        assert_eq!(third.with_replica(2).as_str(), "api#2");
+        assert_eq!(ProcessName::parse("api#3"), Ok(third));
+        assert_eq!(ProcessName::parse("api"), Ok(api));
+        for bad in ["api#", "api#0", "api#1", "api#02", "api#+2", "api#2#3", "#2", "api#65", "api#x"] {
+            assert!(ProcessName::parse(bad).is_err(), "{bad:?} was accepted");
+        }
+        assert!(ProcessName::new("api#2").is_err(), "a name that people give was taken for a replica's");
     }
 
     #[test]

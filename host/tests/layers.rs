@@ -59,7 +59,7 @@ const APART: [(&str, &str, &str); 10] = [
 ];
 
 /// Crates that only some files may name: a directory ends in `/`.
-const FOREIGN: [(&[&str], &[&str]); 7] = [
+const FOREIGN: [(&[&str], &[&str]); 8] = [
     // Only the plugin host knows WebAssembly.
     (&["wasmtime", "wasmparser", "wit_component"], &["plugins/"]),
     // Only `mcp` knows the protocol.
@@ -69,6 +69,8 @@ const FOREIGN: [(&[&str], &[&str]); 7] = [
     // Only the configuration is written in TOML, and only the command line is one.
     (&["toml"], &["config/"]),
     (&["clap"], &["cli/"]),
+    // Only the watch of files knows ignore files.
+    (&["ignore"], &["supervisor/watch/"]),
     // A shim has no runtime, so that each costs next to nothing; guests are called from plain threads.
     (&["tokio"], &["store/", "pipeline/", "supervisor/", "api/", "daemon/", "mcp/", "cli/"]),
     (&["rustix", "libc"], &UNIX),

@@ -58,8 +58,13 @@ impl Project {
     }
 
     fn connect(&self) -> Client {
+        self.connect_with(&[])
+    }
+
+    /// Connects with options of `ostler mcp`.
+    fn connect_with(&self, options: &[&str]) -> Client {
         let mut child = self
-            .ostler(&["mcp"])
+            .ostler(&[&["mcp"], options].concat())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -245,11 +250,20 @@ fn one_call_starts_and_waits_and_the_cursor_reads_on() {
     assert_eq!(waited["outcome"], "met", "{waited}");
     assert!(waited["line"].as_str().unwrap().ends_with("| grüße"), "{waited}");
 
+    let unknown = client.failed("send_input", json!({"name": "echo", "keys": ["entr"]}));
+    assert!(unknown.contains("did you mean `enter`?") && unknown.contains("ctrl-a to ctrl-z"), "{unknown}");
+    let useless = client.failed("send_input", json!({"name": "echo", "keys": ["enter", "up"]}));
+    assert!(useless.contains("`up` means nothing") && useless.contains("pty = true"), "{useless}");
+
     let logs = client.ok("get_logs", json!({"name": "echo", "since": sent["next_cursor"]}));
     assert!(logs["lines"].to_string().contains("grüße"), "{logs}");
     let rest = client.ok("get_logs", json!({"name": "echo", "since": logs["next_cursor"]}));
     assert_eq!((&rest["lines"], &rest["more"]), (&json!([]), &json!(false)));
-    client.ok("stop_process", json!({"name": "echo"}));
+
+    let interrupted = client.ok("send_input", json!({"name": "echo", "keys": ["ctrl-c"]}));
+    assert!(interrupted["note"].as_str().unwrap().contains("SIGINT was sent"), "{interrupted}");
+    let ended = client.ok("wait_for", json!({"name": "echo", "until": "exit", "timeout_seconds": 20}));
+    assert!(ended["reason"].as_str().unwrap().contains("SIGINT"), "{ended}");
 }
 
 #[test]
@@ -349,4 +363,33 @@ fn an_unknown_toolset_is_refused_before_anything_starts() {
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("did you mean `core`?") && told.contains("all"), "{told}");
     assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn an_agent_learns_how_a_process_is_set_up_and_what_it_uses_but_no_secret() {
+    let project = Project::new();
+    let config = format!("{CONFIG}env = {{ API_TOKEN = \"hunter2\", MODE = \"x\" }}\nport = \"auto\"\n");
+    std::fs::write(project.path("project/ostler.toml"), config).unwrap();
+    let mut client = project.connect_with(&["--toolsets", "core,processes"]);
+    client.initialize("2025-11-25");
+    client.ok("start_process", json!({"name": "chatty", "wait_ready": true}));
+    let info = client.ok("get_process_info", json!({"name": "chatty"}));
+    assert!(!info.to_string().contains("hunter2"), "{info}");
+    let env = info["env"].as_array().unwrap();
+    assert!(env.contains(&json!("API_TOKEN=**** (env)")) && env.contains(&json!("MODE=x (env)")), "{info}");
+    let port = info["process"]["port"].as_u64().unwrap();
+    assert!(env.contains(&json!(format!("PORT={port} (ostler)"))), "{info}");
+    assert!(info["tree"][0].as_str().unwrap().ends_with(": cat"), "{info}");
+    let stats = client.ok("get_process_stats", json!({"name": "chatty"}));
+    let chatty = &stats["processes"][0];
+    assert!(chatty["memory_mib"].as_f64().unwrap() > 0.0 && chatty["fds"].as_u64().unwrap() >= 3, "{stats}");
+    let system = client.ok("get_system_stats", json!({}));
+    assert!(system["cores"].as_u64().unwrap() > 0 && system["project"]["running"] == 1, "{system}");
+    let failed = client.failed("get_process_info", json!({"name": "chaty"}));
+    assert!(failed.contains("did you mean `chatty`?"), "{failed}");
+    // Who asks for no toolset has none of these.
+    let mut plain = project.connect();
+    plain.initialize("2025-11-25");
+    let tools = plain.request("tools/list", json!({}))["result"]["tools"].to_string();
+    assert!(!tools.contains("get_process_info"), "{tools}");
 }

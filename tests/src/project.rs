@@ -101,6 +101,16 @@ impl Project {
         self
     }
 
+    /// Returns the project's `ostler.toml`.
+    pub fn config_file(&self) -> PathBuf {
+        self.dir.path().join("ostler.toml")
+    }
+
+    /// Returns the directory of the project.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// Runs `ostler` with these arguments.
     ///
     /// # Panics
@@ -144,11 +154,6 @@ impl Project {
     /// Starts `ostler` with these arguments, for a test that does not want to wait.
     pub fn begin(&self, args: &[&str]) -> std::io::Result<std::process::Child> {
         self.command(args).stdin(Stdio::null()).stdout(Stdio::null()).spawn()
-    }
-
-    /// Returns the project's directory.
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
     }
 
     /// Returns the directory that was given as `OSTLER_STATE_DIR`.

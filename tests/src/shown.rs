@@ -15,6 +15,9 @@ pub struct View {
     pub restarts: u32,
     pub exit: Option<Exit>,
     pub ports: Vec<u16>,
+    /// Only where one was given.
+    #[serde(default)]
+    pub port: Option<u16>,
 }
 
 /// How a process ended.

@@ -22,8 +22,6 @@ use ostler_tests::shown::{Exit, View};
 const TELLER: &str = env!("CARGO_BIN_EXE_teller");
 /// How long a storm is; after each there is a reckoning.
 const STORM: Duration = Duration::from_secs(5);
-/// Whether a running daemon takes up what changes in `ostler.toml`. Where it does not, the next one does.
-const RELOADS: bool = false;
 
 #[test]
 fn after_a_storm_everything_is_there_once_or_accounted_for() {
@@ -106,7 +104,7 @@ fn expect_each_once(storm: &Storm<'_>) -> BTreeSet<Token> {
                 (views.iter().find(|view| view.name == name), ledger::living(&storm.ledgers, name));
             let shown = view.and_then(|view| view.pid).and_then(Token::of);
             let is_up = view.is_some_and(|view| ["running", "ready"].contains(&view.state.as_str()));
-            let may_be_down = name == "gina" && !(RELOADS && storm.configured().contains(&name));
+            let may_be_down = !storm.configured().contains(&name);
             if living != shown.into_iter().collect() || !(is_up || may_be_down) {
                 return Err(format!("{name}: there are {living:?}, but {view:?}"));
             }

@@ -119,6 +119,7 @@ async fn hints(
     if let Some(fact) = port_in_use.filter(|_| !snapshot.ready) {
         hints.push(port_hint(fact.field("port"), &handle.config().command).await);
     }
+    hints.extend(snapshot.watch_trouble.clone());
     match snapshot.exit {
         Some(Exit { code: Some(127), .. }) if !snapshot.state.is_alive() => {
             hints.push(
@@ -145,7 +146,13 @@ async fn hints(
         }
         _ => {}
     }
-    if snapshot.state.is_final() && !snapshot.state.is_alive() && snapshot.run.is_none() {
+    hints.extend(ended_at_once(snapshot, runs));
+    if snapshot.state == State::Unhealthy && handle.config().has_check() {
+        hints.push(format!(
+            "see what its checks saw: check_process_health {{\"name\": \"{name}\"}} or `ostler health {name}`"
+        ));
+    }
+    if snapshot.state == State::Stopped && snapshot.run.is_none() {
         hints.push(format!("start it: start_process {{\"name\": \"{name}\"}} or `ostler start {name}`"));
     } else if snapshot.state == State::Failed {
         hints.push(format!("once it is mended, start it again: start_process or `ostler start {name}`"));
@@ -156,6 +163,24 @@ async fn hints(
         );
     }
     hints
+}
+
+/// A server that ends well and at once was meant to stay; a task was not.
+fn ended_at_once(snapshot: &Snapshot, runs: &[RunView]) -> Option<String> {
+    const AT_ONCE: std::time::Duration = std::time::Duration::from_secs(2);
+    let last = runs.first().filter(|_| snapshot.state == State::Exited)?;
+    // What else is known of its end says more.
+    if last.how.contains(';') {
+        return None;
+    }
+    let lived = last.ended?.since(last.started);
+    (lived < AT_ONCE).then(|| {
+        format!(
+            "it ended by itself {} ms after its start. That is right for a task, which can be waited for with \
+             wait_for until=exit; a server has to stay in the foreground",
+            lived.as_millis()
+        )
+    })
 }
 
 async fn port_hint(port: Option<&str>, command: &Command) -> String {

@@ -23,13 +23,42 @@ impl Api {
             Request::Attach { .. } => {
                 Err(ApiError::new(ErrorKind::Invalid, "attaching needs a connection of its own"))
             }
+            Request::Signal(request) => self.signal(caller, request).await.map(Response::Signal),
+            Request::ReloadProcess { name } => self.reload(caller, &name).await.map(Response::ReloadProcess),
+            Request::RunOnce(request) => self.run_once(caller, request).await.map(Response::RunOnce),
+            Request::RunEnd(request) => self.run_end(caller, request).await.map(Response::RunEnd),
+            Request::Feed(request) => self.feed(caller, request).await.map(Response::Feed),
             Request::Diagnose { name } => {
                 self.diagnose(caller, &name).await.map(|diagnosis| Response::Diagnose(Box::new(diagnosis)))
             }
             Request::Health { names } => self.health(caller, &names).await.map(Response::Health),
+            Request::Inspect { name, secrets } => self
+                .inspect(caller, &name, secrets)
+                .await
+                .map(|inspection| Response::Inspect(Box::new(inspection))),
+            Request::Stats(request) => {
+                self.stats(caller, request).await.map(|reply| Response::Stats(Box::new(reply)))
+            }
             Request::Plugins {} => self.plugins(caller).await.map(Response::Plugins),
             Request::Doctor {} => self.doctor(caller).await.map(Response::Doctor),
             Request::Status {} => self.status(caller).await.map(Response::Status),
+            Request::Add(request) => {
+                self.add(caller, request).await.map(|reply| Response::Add(Box::new(reply)))
+            }
+            Request::Remove { name } => self.remove(caller, &name).await.map(Response::Remove),
+            Request::Scale { name, replicas } => {
+                self.scale(caller, &name, replicas).await.map(Response::Scale)
+            }
+            Request::Groups {} => self.groups(caller).await.map(Response::Groups),
+            Request::CreateGroup(request) => {
+                self.create_group(caller, request).await.map(Response::CreateGroup)
+            }
+            Request::AddToGroup { group, names } => {
+                self.add_to_group(caller, &group, &names).await.map(Response::AddToGroup)
+            }
+            Request::StartGroup { name } => self.start_group(caller, &name).await.map(Response::StartGroup),
+            Request::StopGroup { name } => self.stop_group(caller, &name).await.map(Response::StopGroup),
+            Request::ReloadConfig {} => self.reload_config(caller).await.map(Response::ReloadConfig),
         };
         result.unwrap_or_else(Response::Error)
     }

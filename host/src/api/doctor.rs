@@ -94,7 +94,8 @@ impl Api {
 /// Makes the checks that need no daemon; `in_force` is what its runs have or would have. Blocking.
 pub fn examine(places: &Places, in_force: &InForce) -> Vec<Check> {
     let mut checks = vec![configuration(places.config.as_deref())];
-    checks.extend(cgroups(in_force));
+    let found = machine::systemd();
+    checks.extend(cgroups(in_force, found));
     checks.extend([
         pidfd(machine::has_pidfd()),
         subreaper(machine::has_subreaper()),
@@ -105,7 +106,7 @@ pub fn examine(places: &Places, in_force: &InForce) -> Vec<Check> {
         sockets(&places.runtime_dir),
         compile_cache(&places.compile_cache),
         shim(),
-        systemd(machine::systemd()),
+        systemd(found),
     ]);
     checks
 }
@@ -129,7 +130,7 @@ fn configuration(file: Option<&Path>) -> Check {
     }
 }
 
-fn cgroups(in_force: &InForce) -> Vec<Check> {
+fn cgroups(in_force: &InForce, systemd: Systemd) -> Vec<Check> {
     let why = in_force.why_not.as_ref();
     let Some(dir) = &in_force.dir else {
         let why = why.map_or_else(|| "nobody knows why".to_owned(), ToString::to_string);
@@ -139,7 +140,7 @@ fn cgroups(in_force: &InForce) -> Vec<Check> {
         );
         let check = Check::new("cgroups", Health::Warn, text);
         return vec![match &in_force.why_not {
-            Some(why) => check.remedy(why.remedy()),
+            Some(why) => check.remedy(why.remedy(systemd)),
             None => check,
         }];
     };
@@ -155,7 +156,7 @@ fn cgroups(in_force: &InForce) -> Vec<Check> {
         None => Check::new("controllers", Health::Ok, format!("limits are in force on {there}")),
         Some(why) => {
             let text = format!("of memory, cpu and pids can be limited: {there}; {why}");
-            Check::new("controllers", Health::Warn, text).remedy(why.remedy())
+            Check::new("controllers", Health::Warn, text).remedy(why.remedy(systemd))
         }
     };
     vec![cgroups, controllers]
@@ -347,6 +348,8 @@ mod tests {
     use super::*;
     use crate::supervisor::{Controllers, Hindrance};
 
+    const SYSTEMD: Systemd = Systemd::UserManager { lingers: true };
+
     fn in_force(dir: Option<&str>, controllers: Controllers, why_not: Option<Hindrance>) -> InForce {
         InForce { dir: dir.map(PathBuf::from), controllers, why_not }
     }
@@ -355,8 +358,9 @@ mod tests {
     fn whatever_is_not_well_comes_with_a_remedy() {
         let some = Controllers { memory: true, ..Controllers::default() };
         let shared = Hindrance::Shared("/x".into());
-        let mut checks = cgroups(&in_force(None, Controllers::default(), Some(Hindrance::NoVersion2)));
-        checks.extend(cgroups(&in_force(Some("/x"), some, Some(shared))));
+        let mut checks =
+            cgroups(&in_force(None, Controllers::default(), Some(Hindrance::NoVersion2)), SYSTEMD);
+        checks.extend(cgroups(&in_force(Some("/x"), some, Some(shared)), SYSTEMD));
         checks.extend([pidfd(false), subreaper(false), children(false)]);
         checks.extend([open_files((Some(256), Some(1024))), watches(Some((8192, 128))), watches(None)]);
         checks.extend([state(Path::new("/proc/nowhere")), sockets(Path::new("/proc/nowhere"))]);
@@ -370,7 +374,7 @@ mod tests {
     fn cgroups_are_told_with_what_they_can_limit() {
         let all = Controllers { memory: true, cpu: true, pids: true };
         let texts: Vec<String> =
-            cgroups(&in_force(Some("/x"), all, None)).into_iter().map(|check| check.text).collect();
+            cgroups(&in_force(Some("/x"), all, None), SYSTEMD).into_iter().map(|check| check.text).collect();
         assert_eq!(
             texts,
             [
@@ -378,9 +382,10 @@ mod tests {
                 "limits are in force on memory, cpu, pids"
             ]
         );
-        let none = cgroups(&in_force(None, Controllers::default(), Some(Hindrance::Foreign("/x".into()))));
-        assert_eq!(none[0].health, Health::Warn);
-        assert!(none[0].remedy.as_deref().unwrap().contains("systemd-run --user --scope -p Delegate=yes"));
+        let foreign = in_force(None, Controllers::default(), Some(Hindrance::Foreign("/x".into())));
+        let remedy = |systemd| cgroups(&foreign, systemd)[0].remedy.clone().unwrap();
+        assert!(remedy(SYSTEMD).contains("systemd-run --user --scope -p Delegate=yes"));
+        assert!(!remedy(Systemd::Absent).contains("systemd"));
     }
 
     #[test]

@@ -75,7 +75,9 @@ impl Api {
         let handles: Vec<Handle> = if names.is_empty() {
             self.parts.fleet.in_order()
         } else {
-            names.iter().map(|name| self.handle(name)).collect::<Result<_, _>>()?
+            let named: Vec<Vec<Handle>> =
+                names.iter().map(|name| self.handles(name)).collect::<Result<_, _>>()?;
+            named.concat()
         };
         let mut tasks = JoinSet::new();
         for (place, handle) in handles.into_iter().enumerate() {

@@ -1,78 +1,131 @@
-//! Starting, stopping, restarting.
+//! Starting, stopping, restarting. In which order is `order`'s business.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-
+use super::fleet_types::{Also, Why};
 use super::gate::Act;
-use super::types::{
-    ApiError, Caller, DownReply, ErrorKind, Failure, ProcessView, StartReply, StopReply, UpReply,
-};
-use super::wait::DRAIN_WAIT;
+use super::names::Target;
+use super::order::{self, StepDone, StopDone, StopWay};
+use super::types::{ApiError, Caller, DownReply, ErrorKind, StartReply, StopReply, UpReply};
 use super::{Api, view};
-use crate::config::{Condition, DependsOn};
-use crate::model::ProcessName;
-use crate::supervisor::{Handle, Snapshot, StartError, State};
+use crate::supervisor::{Handle, Started};
 
 impl Api {
-    /// Starts a process; one that runs is left as it is.
+    /// Starts a process with all its replicas, after those it depends on and that do not run; or the members of a
+    /// group. What runs is left as it is.
     pub async fn start(&self, caller: &Caller, name: &str) -> Result<StartReply, ApiError> {
-        let (api, handle) = (self.clone(), self.handle(name)?);
+        let warning = self.up_to_date(caller).await;
+        let (api, target) = (self.clone(), self.target(name)?);
         let act = Act { verb: "start", target: name.to_owned(), detail: String::new() };
         let reason = caller.surface.as_str();
-        let starting = async move { api.started(&handle, handle.start(reason).await).await };
+        let name = name.to_owned();
+        let starting = async move {
+            let done = match target {
+                Target::Process(handles) => api.start_in_order(reason, &handles, true).await,
+                Target::Group(group) => api.start_members(reason, &group).await,
+            };
+            api.start_reply(&name, done, warning).await
+        };
         self.gate.pass(caller, act, starting).await
     }
 
-    /// Stops a process if it runs, and starts it.
+    /// Stops a process with all its replicas, or the members of a group, if they run, and starts them.
     pub async fn restart(&self, caller: &Caller, name: &str) -> Result<StartReply, ApiError> {
-        let (api, handle) = (self.clone(), self.handle(name)?);
+        let warning = self.up_to_date(caller).await;
+        let (api, target) = (self.clone(), self.target(name)?);
         let act = Act { verb: "restart", target: name.to_owned(), detail: String::new() };
         let reason = caller.surface.as_str();
-        let restarting = async move { api.started(&handle, handle.restart(reason).await).await };
+        let name = name.to_owned();
+        let restarting = async move {
+            let done = match target {
+                Target::Process(handles) => api.restarted(reason, &handles).await,
+                Target::Group(group) => {
+                    api.stop_members(&group).await;
+                    api.start_members(reason, &group).await
+                }
+            };
+            api.start_reply(&name, done, warning).await
+        };
         self.gate.pass(caller, act, restarting).await
     }
 
-    /// Stops a process with its whole tree; one that does not run is left as it is.
+    /// Restarts what runs, as it is and at once; the rest is started as [`Api::start`] does.
+    async fn restarted(&self, reason: &'static str, handles: &[Handle]) -> Vec<StepDone> {
+        let (alive, down): (Vec<Handle>, Vec<Handle>) =
+            handles.iter().cloned().partition(|handle| handle.snapshot().state.is_alive());
+        let steps = alive.into_iter().map(|handle| order::Step {
+            handle,
+            act: order::Act::Restart,
+            after: Vec::new(),
+            wanted: true,
+        });
+        let mut done = order::carry_out(reason, steps.collect()).await;
+        if !down.is_empty() {
+            done.extend(self.start_in_order(reason, &down, true).await);
+        }
+        done
+    }
+
+    /// Stops a process with its whole tree, and all its replicas, or the members of a group; what does not run is
+    /// left as it is.
     pub async fn stop(&self, caller: &Caller, name: &str) -> Result<StopReply, ApiError> {
-        let handle = self.handle(name)?;
+        let (api, target) = (self.clone(), self.target(name)?);
         let act = Act { verb: "stop", target: name.to_owned(), detail: String::new() };
+        let name = name.to_owned();
         let stopping = async move {
-            let stopped = handle.stop().await;
-            let process = view::of(handle.snapshot()).await;
-            Ok(StopReply { process, was_running: stopped.was_running, how: stopped.how })
+            let done = match target {
+                Target::Process(handles) => api.stop_together(handles, StopWay::Stop).await,
+                Target::Group(group) => api.stop_members(&group).await,
+            };
+            stop_reply(&name, done).await
         };
         self.gate.pass(caller, act, stopping).await
     }
 
-    /// Starts the named processes, or all that start by themselves, dependencies first.
+    /// Starts the named processes and groups, or all that start by themselves, dependencies first.
     pub async fn up(&self, caller: &Caller, names: &[String]) -> Result<UpReply, ApiError> {
-        let project = self.parts.fleet.project();
-        let wanted: Vec<ProcessName> = if names.is_empty() {
-            let autostart = |name: &&ProcessName| project.processes.get(name).is_some_and(|p| p.autostart);
-            project.order.iter().filter(autostart).cloned().collect()
-        } else {
-            names
-                .iter()
-                .map(|name| self.handle(name).map(|handle| handle.name()))
-                .collect::<Result<_, _>>()?
-        };
+        let warning = self.up_to_date(caller).await;
+        let (mut wanted, mut groups) = (Vec::new(), Vec::new());
+        for name in names {
+            match self.target(name)? {
+                Target::Process(handles) => wanted.extend(handles),
+                Target::Group(group) => groups.push(group),
+            }
+        }
+        if names.is_empty() {
+            self.parts.fleet.set_up(true);
+            let all = self.parts.fleet.in_order();
+            wanted = all.into_iter().filter(|handle| handle.config().autostart).collect();
+        }
         let act = Act { verb: "up", target: join_or_all(names), detail: String::new() };
-        let (api, reason) = (self.clone(), caller.surface.as_str());
-        self.gate.pass(caller, act, async move { Ok(api.up_in_order(reason, &wanted).await) }).await
+        let (api, reason, named) = (self.clone(), caller.surface.as_str(), !names.is_empty());
+        let starting = async move {
+            let mut done = api.start_in_order(reason, &wanted, named).await;
+            for group in groups {
+                for step in api.start_members(reason, &group).await {
+                    if done.iter().all(|before| before.handle.name() != step.handle.name()) {
+                        done.push(step);
+                    }
+                }
+            }
+            let (started, failed) = order::told(&done).await;
+            let warning = api.start_warning(warning, done.iter().map(|step| &step.handle));
+            Ok(UpReply { started, failed, warning })
+        };
+        self.gate.pass(caller, act, starting).await
     }
 
     /// Restarts every process that runs or is about to, dependencies first.
     pub async fn restart_all(&self, caller: &Caller) -> Result<UpReply, ApiError> {
+        let warning = self.up_to_date(caller).await;
         let act = Act { verb: "restart", target: "*".to_owned(), detail: String::new() };
         let (api, reason) = (self.clone(), caller.surface.as_str());
         let restarting = async move {
-            let busy = |handle: &&Handle| !handle.snapshot().state.is_final();
-            let running: Vec<ProcessName> =
-                api.parts.fleet.in_order().iter().filter(busy).map(Handle::name).collect();
-            api.stop_in_order(&running).await;
-            Ok(api.up_in_order(reason, &running).await)
+            let mut running = api.parts.fleet.in_order();
+            running.retain(|handle| !handle.snapshot().state.is_final());
+            api.stop_in_order(&running, StopWay::Stop).await;
+            let done = api.start_in_order(reason, &running, false).await;
+            let (started, failed) = order::told(&done).await;
+            let warning = api.start_warning(warning, &running);
+            Ok(UpReply { started, failed, warning })
         };
         self.gate.pass(caller, act, restarting).await
     }
@@ -83,8 +136,10 @@ impl Api {
         let act = Act { verb: "down", target: "*".to_owned(), detail: detail.to_owned() };
         let api = self.clone();
         let stopping = async move {
-            let all: Vec<ProcessName> = api.parts.fleet.in_order().iter().map(Handle::name).collect();
-            let stopped = api.stop_in_order(&all).await;
+            api.parts.fleet.set_up(false);
+            let mut done = api.stop_in_order(&api.parts.fleet.in_order(), StopWay::Stop).await;
+            done.retain(|done| done.stopped.was_running);
+            let stopped = view::of_many(done.iter().map(|done| done.handle.snapshot()).collect()).await;
             Ok(DownReply { stopped, failed: Vec::new() })
         };
         let reply = self.gate.pass(caller, act, stopping).await?;
@@ -94,169 +149,86 @@ impl Api {
         Ok(reply)
     }
 
-    async fn started(
+    /// Answers a start of what `name` means: the first of it, and what was started besides. One that could not be
+    /// started makes a failure of it all, which says what was started nevertheless.
+    pub(super) async fn start_reply(
         &self,
-        handle: &Handle,
-        result: Result<crate::supervisor::Started, StartError>,
+        name: &str,
+        done: Vec<StepDone>,
+        warning: Option<String>,
     ) -> Result<StartReply, ApiError> {
-        match result {
-            Ok(started) => Ok(StartReply {
-                process: view::of(handle.snapshot()).await,
-                already_running: started.already_running,
-                cursor: self.cursor_before_run(started.run).await,
-                warning: self.start_warning([handle]).await,
-            }),
-            Err(error) => {
-                Err(ApiError::new(ErrorKind::Failed, format!("cannot start `{}`: {error}", handle.name())))
-            }
+        if let Some(error) = failure(name, &done) {
+            return Err(error);
         }
-    }
-
-    /// Starts `wanted` and what they depend on; those that do not wait for each other start together.
-    async fn up_in_order(&self, reason: &'static str, wanted: &[ProcessName]) -> UpReply {
-        let order = self.parts.fleet.project().with_dependencies(wanted);
-        // One channel per process carries whether it was started, to those that wait for it.
-        let (senders, receivers): (BTreeMap<_, _>, BTreeMap<_, _>) = order
-            .iter()
-            .map(|name| {
-                let (sender, receiver) = watch::channel(None::<bool>);
-                ((name.clone(), sender), (name.clone(), receiver))
-            })
-            .unzip();
-        let mut tasks = JoinSet::new();
-        for (name, sender) in senders {
-            let Some(handle) = self.parts.fleet.get(&name) else { continue };
-            let dependencies: Vec<(DependsOn, Handle, watch::Receiver<Option<bool>>)> = handle
-                .config()
-                .depends_on
-                .iter()
-                .filter_map(|dependency| {
-                    let handle = self.parts.fleet.get(&dependency.process)?;
-                    Some((dependency.clone(), handle, receivers.get(&dependency.process)?.clone()))
-                })
-                .collect();
-            tasks.spawn(async move {
-                let result = start_after(&handle, dependencies, reason).await;
-                sender.send_replace(Some(result.is_ok()));
-                (name, result)
-            });
-        }
-        let mut results: BTreeMap<ProcessName, Result<(), String>> =
-            tasks.join_all().await.into_iter().collect();
-        let handles: Vec<Handle> = order.iter().filter_map(|name| self.parts.fleet.get(name)).collect();
-        let warning = self.start_warning(&handles).await;
-        let mut reply = UpReply { started: Vec::new(), failed: Vec::new(), warning };
-        for name in order {
-            let Some(handle) = self.parts.fleet.get(&name) else { continue };
-            match results.remove(&name) {
-                Some(Err(reason)) => reply.failed.push(Failure { name, reason }),
-                _ => reply.started.push(view::of(handle.snapshot()).await),
+        let warning = self.start_warning(warning, done.iter().map(|step| &step.handle));
+        let mut also = Vec::new();
+        let mut first = None;
+        for step in done {
+            let Ok(started) = step.result else { continue };
+            let already_running = started.is_none_or(|started| started.already_running);
+            let process = view::of(step.handle.snapshot()).await;
+            if !step.wanted && already_running {
+                continue;
             }
-        }
-        reply
-    }
-
-    /// Stops `names`, dependents before what they depend on; independent ones together.
-    async fn stop_in_order(&self, names: &[ProcessName]) -> Vec<ProcessView> {
-        let project = self.parts.fleet.project();
-        let mut left: BTreeSet<ProcessName> = names.iter().cloned().collect();
-        let mut stopped = Vec::new();
-        while !left.is_empty() {
-            let needed: BTreeSet<&ProcessName> = left
-                .iter()
-                .filter_map(|name| project.processes.get(name))
-                .flat_map(|process| process.depends_on.iter().map(|dependency| &dependency.process))
-                .collect();
-            let mut round: Vec<ProcessName> = left.iter().filter(|n| !needed.contains(n)).cloned().collect();
-            if round.is_empty() {
-                // A cycle cannot be configured; should one exist, everything left goes at once.
-                round = left.iter().cloned().collect();
-            }
-            let mut tasks = JoinSet::new();
-            for handle in round.iter().filter_map(|name| self.parts.fleet.get(name)) {
-                let pipeline = self.parts.pipeline.clone();
-                tasks.spawn(async move {
-                    let was_running = handle.stop().await.was_running;
-                    let snapshot = handle.snapshot();
-                    // Its last words are in the log before anybody is told that it is gone.
-                    if let (true, Some(run)) = (was_running, snapshot.run) {
-                        let _ = tokio::time::timeout(DRAIN_WAIT, pipeline.drained(run)).await;
-                    }
-                    (was_running, snapshot)
-                });
-            }
-            for (was_running, snapshot) in tasks.join_all().await {
-                if was_running {
-                    stopped.push(view::of(snapshot).await);
+            match &first {
+                None if step.wanted => first = Some((process, already_running, started)),
+                _ => {
+                    let why = if step.wanted { Why::Named } else { Why::Dependency };
+                    also.push(Also { process, why, already_running });
                 }
             }
-            for name in round {
-                left.remove(&name);
-            }
         }
-        stopped
+        let Some((process, already_running, started)) = first else {
+            return Err(ApiError::new(ErrorKind::Failed, format!("`{name}` has no members"))
+                .hint("put some into it with add_to_group, or with `processes` in ostler.toml"));
+        };
+        let cursor = match started.map(|started| started.run).or(process.run) {
+            Some(run) => self.cursor_before_run(run).await,
+            None => self.parts.store.cursor(self.parts.store.newest()).to_string(),
+        };
+        Ok(StartReply { process, already_running, cursor, warning, also })
     }
 }
 
-async fn start_after(
-    handle: &Handle,
-    dependencies: Vec<(DependsOn, Handle, watch::Receiver<Option<bool>>)>,
-    reason: &str,
-) -> Result<(), String> {
-    for (dependency, other, mut was_started) in dependencies {
-        let name = &dependency.process;
-        let started = was_started.wait_for(Option::is_some).await.is_ok_and(|started| *started == Some(true));
-        if !started {
-            return Err(format!("not started, because `{name}`, which it depends on, was not"));
-        }
-        wait_for_condition(&dependency, &other)
-            .await
-            .map_err(|why| format!("not started, because `{name}`, which it depends on, {why}"))?;
+/// Returns the error of a start of which something failed.
+fn failure(name: &str, done: &[StepDone]) -> Option<ApiError> {
+    let failed: Vec<String> = done
+        .iter()
+        .filter_map(|step| {
+            let reason = step.result.as_ref().err()?;
+            // What failed because of its dependency says so; the dependency itself is told before it.
+            Some(match step.handle.name() {
+                own if own.as_str() == name => reason.clone(),
+                other => format!("`{other}`: {reason}"),
+            })
+        })
+        .collect();
+    if failed.is_empty() {
+        return None;
     }
-    handle.start(reason).await.map(drop).map_err(|error| error.to_string())
+    let message = format!("cannot start `{name}`: {}", failed.join("; "));
+    let error = ApiError::new(ErrorKind::Failed, message);
+    let started: Vec<String> = done
+        .iter()
+        .filter(|step| matches!(step.result, Ok(Some(Started { already_running: false, .. }))))
+        .map(|step| step.handle.name().to_string())
+        .collect();
+    Some(if started.is_empty() { error } else { error.hint(format!("started were: {}", started.join(", "))) })
 }
 
-async fn wait_for_condition(dependency: &DependsOn, other: &Handle) -> Result<(), String> {
-    let mut snapshots = other.snapshots();
-    let timeout = other.config().ready.timeout;
-    let decided = |snapshot: &Snapshot| match dependency.condition {
-        Condition::Started => Some(Ok(())),
-        Condition::Ready if snapshot.ready => Some(Ok(())),
-        Condition::ExitedOk if snapshot.state == State::Exited => Some(Ok(())),
-        Condition::Ready | Condition::ExitedOk if snapshot.state.is_final() => {
-            Some(Err(describe_end(snapshot)))
-        }
-        Condition::Ready | Condition::ExitedOk => None,
-    };
-    let wait = snapshots.wait_for(|snapshot| decided(snapshot).is_some());
-    let seen = match dependency.condition {
-        // A build or a migration takes as long as it takes.
-        Condition::ExitedOk => wait.await.ok(),
-        _ => match tokio::time::timeout(timeout, wait).await {
-            Ok(seen) => seen.ok(),
-            Err(_) => return Err(never_ready(&other.snapshot(), timeout)),
-        },
-    };
-    seen.and_then(|snapshot| decided(&snapshot)).unwrap_or_else(|| Err("is gone".to_owned()))
-}
-
-/// Tells what is known of why a dependency did not become ready.
-fn never_ready(snapshot: &Snapshot, timeout: std::time::Duration) -> String {
-    match &snapshot.reason {
-        // It says for how long by itself.
-        Some(reason) if snapshot.state == State::Unhealthy => format!("is {reason}"),
-        Some(reason) => {
-            format!("was not ready within {timeout:?}: it is {}: {reason}", snapshot.state.as_str())
-        }
-        None => format!("was not ready within {timeout:?}"),
-    }
-}
-
-fn describe_end(snapshot: &Snapshot) -> String {
-    match (&snapshot.reason, snapshot.exit) {
-        (Some(reason), _) => format!("is {}: {reason}", snapshot.state.as_str()),
-        (None, Some(exit)) => format!("is {}: {exit}", snapshot.state.as_str()),
-        (None, None) => format!("is {}", snapshot.state.as_str()),
+/// Answers a stop: the first of what was named, and the rest.
+async fn stop_reply(name: &str, done: Vec<StopDone>) -> Result<StopReply, ApiError> {
+    let views = view::of_many(done.iter().map(|done| done.handle.snapshot()).collect()).await;
+    let mut replies = views.into_iter().zip(done).map(|(process, done)| StopReply {
+        process,
+        was_running: done.stopped.was_running,
+        how: done.stopped.how,
+        also: Vec::new(),
+    });
+    match replies.next() {
+        Some(first) => Ok(StopReply { also: replies.collect(), ..first }),
+        None => Err(ApiError::new(ErrorKind::Failed, format!("`{name}` has no members"))
+            .hint("put some into it with add_to_group, or with `processes` in ostler.toml")),
     }
 }
 

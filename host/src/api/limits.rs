@@ -11,13 +11,18 @@ impl Api {
         self.parts.fleet.in_order().iter().filter_map(|handle| self.shortfall(handle)).collect()
     }
 
-    /// Says what the caller of a start should know besides: of the configuration file, and of limits.
-    pub(super) async fn start_warning<'h>(
+    /// Says what the caller of a start should know besides: of the configuration file, of limits, and of what was odd.
+    pub(super) fn start_warning<'h>(
         &self,
+        config: Option<String>,
         started: impl IntoIterator<Item = &'h Handle>,
     ) -> Option<String> {
-        let limits: Vec<String> = started.into_iter().filter_map(|handle| self.shortfall(handle)).collect();
-        let warnings: Vec<String> = self.config_warning().await.into_iter().chain(limits).collect();
+        let of_one = |handle: &Handle| {
+            let odd = handle.snapshot().warning.map(|odd| format!("`{}`: {odd}", handle.name()));
+            self.shortfall(handle).into_iter().chain(odd)
+        };
+        let of_all: Vec<String> = started.into_iter().flat_map(of_one).collect();
+        let warnings: Vec<String> = config.into_iter().chain(of_all).collect();
         (!warnings.is_empty()).then(|| warnings.join("; "))
     }
 

@@ -71,7 +71,7 @@ impl Api {
     fn query(&self, request: &LogsRequest) -> Result<LogQuery, ApiError> {
         let mut names: Vec<ProcessName> = Vec::new();
         for name in &request.names {
-            names.push(self.handle(name)?.name());
+            names.extend(self.handles(name)?.iter().map(crate::supervisor::Handle::name));
         }
         let since = request.since.as_deref().map(|text| self.since(text)).transpose()?;
         let limit = request.limit.unwrap_or(DEFAULT_LIMIT);

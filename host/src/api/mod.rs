@@ -7,16 +7,29 @@ mod attach;
 mod diagnose;
 mod dispatch;
 pub mod doctor;
+mod fleet_types;
 mod gate;
+mod groups;
 mod health;
 mod input;
+mod inspect;
 pub mod keys;
 mod lifecycle;
 mod limits;
 mod logs;
+mod mask;
+mod names;
+mod once;
+mod order;
+mod reload;
+mod scale;
+mod settings;
+mod signals;
+mod stats;
 mod types;
 mod view;
 mod wait;
+mod wait_all;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -25,18 +38,23 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use attach::{AttachedInput, AttachedOutput, Attachment, Ended};
+pub use fleet_types::*;
+pub use inspect::{EnvOrigin, EnvVariable, Inspection, RunPaths, Setting, TreeProcess};
 pub use logs::{cursor_at, is_cursor};
+pub use once::*;
+pub use signals::*;
+pub use stats::{ProcessStats, StatsReply, StatsRequest, SystemStats};
 pub use types::*;
 
 pub use crate::supervisor::Piece;
 
 use crate::bounds;
-use crate::model::ProcessName;
 use crate::pipeline::Pipeline;
 use crate::plugins::PluginStatus;
 use crate::store::{Catalogue, Store};
-use crate::supervisor::{Fleet, Handle, Snapshot, State, disk_trouble};
+use crate::supervisor::{Fleet, Handle, Sampler, Snapshot, State, disk_trouble};
 use gate::Gate;
+use reload::ConfigFile;
 
 /// What the verbs work on; made by the daemon's wiring.
 pub struct Parts {
@@ -60,13 +78,17 @@ pub struct Parts {
 pub struct Api {
     parts: Arc<Parts>,
     gate: Gate,
+    config_file: Arc<ConfigFile>,
+    sampler: Sampler,
 }
 
 impl Api {
     /// Puts the verbs on top of a daemon's parts.
     pub fn new(parts: Parts) -> Self {
         let gate = Gate::new(Arc::clone(&parts.catalogue));
-        Self { parts: Arc::new(parts), gate }
+        let config_file = Arc::new(ConfigFile::new(parts.fleet.file(), parts.config_text.as_deref()));
+        let sampler = Sampler::new(Arc::clone(&parts.fleet), &parts.state_dir);
+        Self { parts: Arc::new(parts), gate, config_file, sampler }
     }
 
     /// Returns every process in the order of the configuration.
@@ -91,8 +113,12 @@ impl Api {
         let look = move || disk_trouble(&state_dir, bounds::SPOOL_MIN_FREE_BYTES);
         warnings.extend(tokio::task::spawn_blocking(look).await.ok().flatten());
         warnings.extend(self.parts.pipeline.warning());
-        warnings.extend(self.config_warning().await);
+        warnings.extend(self.config_file.warning());
         warnings.extend(self.limit_warnings());
+        warnings.extend(self.parts.fleet.in_order().iter().filter_map(|handle| {
+            let snapshot = handle.snapshot();
+            snapshot.watch_trouble.map(|trouble| format!("{}: {trouble}", snapshot.name))
+        }));
         let project = self.parts.fleet.project();
         Ok(StatusReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -105,21 +131,6 @@ impl Api {
         })
     }
 
-    /// Says so when the configuration file is not what this daemon works with any more.
-    async fn config_warning(&self) -> Option<String> {
-        let file = self.parts.fleet.project().file.clone()?;
-        let known = self.parts.config_text.clone();
-        let present = tokio::task::spawn_blocking({
-            let file = file.clone();
-            move || std::fs::read_to_string(file).ok()
-        });
-        let present = present.await.ok()?;
-        (present != known).then(|| {
-            let file = file.display();
-            format!("{file} has changed since the daemon read it; `ostler down` and `ostler up` take the change up")
-        })
-    }
-
     /// Returns once every adopted run's shim has said how the run is, or after `limit`.
     pub async fn adopted(&self, limit: Duration) {
         let deadline = tokio::time::Instant::now() + limit;
@@ -128,36 +139,5 @@ impl Api {
             let told = |snapshot: &Snapshot| snapshot.pid.is_some() || snapshot.state != State::Starting;
             let _ = tokio::time::timeout_at(deadline, snapshots.wait_for(told)).await;
         }
-    }
-
-    /// Returns the handle of a process, or an error that names those there are.
-    fn handle(&self, name: &str) -> Result<Handle, ApiError> {
-        let found = ProcessName::new(name).ok().and_then(|name| self.parts.fleet.get(&name));
-        found.ok_or_else(|| self.no_such_process(name))
-    }
-
-    fn no_such_process(&self, name: &str) -> ApiError {
-        let names: Vec<String> =
-            self.parts.fleet.in_order().iter().map(|handle| handle.name().to_string()).collect();
-        let shown: String = name.chars().filter(|c| !c.is_control()).take(80).collect();
-        let error = ApiError::new(ErrorKind::NotFound, format!("there is no process `{shown}`"));
-        if names.is_empty() {
-            return match &self.parts.fleet.project().file {
-                Some(file) => {
-                    error.hint(format!("{} defines no process; add a [process.NAME]", file.display()))
-                }
-                None => error.hint("this directory has no ostler.toml; `ostler init` writes one"),
-            };
-        }
-        let close = names
-            .iter()
-            .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-            .filter(|(likeness, _)| *likeness > 0.8)
-            .max_by(|a, b| a.0.total_cmp(&b.0));
-        let there_are = format!("the processes are: {}", names.join(", "));
-        error.hint(match close {
-            Some((_, close)) => format!("did you mean `{close}`? {there_are}"),
-            None => there_are,
-        })
     }
 }

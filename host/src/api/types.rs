@@ -3,6 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::doctor::Check;
+use super::fleet_types::{
+    AddReply, AddRequest, Also, CreateGroup, GroupReply, GroupView, ReloadConfigReply, RemoveReply,
+    ScaleReply,
+};
+use super::inspect::Inspection;
+use super::once::{FeedReply, FeedRequest, RunEndReply, RunEndRequest, RunReply, RunRequest};
+use super::signals::{ReloadReply, SignalReply, SignalRequest};
+use super::stats::{StatsReply, StatsRequest};
 use crate::model::{Exit, Level, Line, ProcessName, RunId, Stream, Time};
 use crate::plugins::PluginStatus;
 use crate::supervisor::State;
@@ -59,6 +67,12 @@ pub struct ProcessView {
     /// What it says of itself, by `STATUS=` of `sd_notify(3)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
+    /// When its schedule starts it next; absent without one, and while it is suspended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Time>,
+    /// The port it was given, whether it listens there or not; absent when it was given none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
 }
 
 /// A request on the daemon's socket: one JSON object a line.
@@ -93,6 +107,17 @@ pub enum Request {
     Attach {
         name: String,
     },
+    Signal(SignalRequest),
+    /// Makes a process read its own configuration again.
+    ReloadProcess {
+        name: String,
+    },
+    /// Runs a process once, with what it depends on.
+    RunOnce(RunRequest),
+    /// Waits for the end of a run.
+    RunEnd(RunEndRequest),
+    /// Writes to the standard input of a run, waiting for it to read.
+    Feed(FeedRequest),
     Diagnose {
         name: String,
     },
@@ -100,10 +125,41 @@ pub enum Request {
     Health {
         names: Vec<String>,
     },
+    /// Everything about a process; with `secrets` unmasked.
+    Inspect {
+        name: String,
+        secrets: bool,
+    },
+    Stats(StatsRequest),
     Plugins {},
     Status {},
     /// What is in force on this machine.
     Doctor {},
+    /// Adds a process until the daemon ends.
+    Add(AddRequest),
+    /// Takes away a process that was added.
+    Remove {
+        name: String,
+    },
+    /// Says how many replicas of a process there are.
+    Scale {
+        name: String,
+        replicas: u32,
+    },
+    Groups {},
+    CreateGroup(CreateGroup),
+    AddToGroup {
+        group: String,
+        names: Vec<String>,
+    },
+    StartGroup {
+        name: String,
+    },
+    StopGroup {
+        name: String,
+    },
+    /// Reads the configuration file again, and does what its changes ask for.
+    ReloadConfig {},
 }
 
 /// An answer on the daemon's socket: one JSON object a line, in the order of the requests.
@@ -121,11 +177,27 @@ pub enum Response {
     Wait(Box<WaitReply>),
     Send(SendReply),
     Attach(AttachReply),
+    Signal(SignalReply),
+    ReloadProcess(ReloadReply),
+    RunOnce(RunReply),
+    RunEnd(RunEndReply),
+    Feed(FeedReply),
     Diagnose(Box<Diagnosis>),
     Health(Vec<HealthView>),
+    Inspect(Box<Inspection>),
+    Stats(Box<StatsReply>),
     Plugins(Vec<PluginStatus>),
     Status(StatusReply),
     Doctor(Vec<Check>),
+    Add(Box<AddReply>),
+    Remove(RemoveReply),
+    Scale(ScaleReply),
+    Groups(Vec<GroupView>),
+    CreateGroup(GroupView),
+    AddToGroup(GroupView),
+    StartGroup(GroupReply),
+    StopGroup(GroupReply),
+    ReloadConfig(ReloadConfigReply),
     Error(ApiError),
 }
 
@@ -254,6 +326,9 @@ pub struct StartReply {
     /// What the caller should know besides: the configuration has changed since the daemon read it.
     #[serde(default)]
     pub warning: Option<String>,
+    /// What was started besides: further replicas, members of the group, dependencies that did not run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Also>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -262,6 +337,9 @@ pub struct StopReply {
     pub was_running: bool,
     /// The end in words: `exit code 0`, `killed by SIGKILL (9) after a grace of 10s`.
     pub how: Option<String>,
+    /// Further replicas, or members of the group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<StopReply>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -309,7 +387,7 @@ pub struct Diagnosis {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunView {
     pub run: RunId,
-    /// Why it was started: `cli`, `mcp`, `restart`.
+    /// Why it was started: `cli`, `mcp`, `restart`, `run`, `schedule`, `watch: FILE changed`.
     pub reason: String,
     pub started: Time,
     pub ended: Option<Time>,

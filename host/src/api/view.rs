@@ -46,5 +46,7 @@ fn of_one(snapshot: Snapshot, ports: Vec<u16>) -> ProcessView {
         exit: snapshot.exit,
         ports,
         status: snapshot.status,
+        next: snapshot.next_due,
+        port: snapshot.port.filter(|_| alive),
     }
 }

@@ -20,18 +20,30 @@ pub(super) const DRAIN_WAIT: Duration = Duration::from_secs(5);
 type Ended = (WaitOutcome, String, Option<Line>);
 
 impl Api {
-    /// Waits until something is so, until it cannot become so any more, or until time is over.
-    pub async fn wait(&self, _caller: &Caller, request: WaitRequest) -> Result<WaitReply, ApiError> {
-        let handle = self.handle(&request.name)?;
+    /// Waits until something is so, until it cannot become so any more, or until time is over. Of a name that means
+    /// several processes all have to be so; any of them may print the line.
+    pub async fn wait(&self, caller: &Caller, request: WaitRequest) -> Result<WaitReply, ApiError> {
+        match self.handles(&request.name)?.as_slice() {
+            [one] => self.wait_one(one, &request).await,
+            several => self.wait_all(caller, several, &request).await,
+        }
+    }
+
+    /// Waits for one process.
+    pub(super) async fn wait_one(
+        &self,
+        handle: &Handle,
+        request: &WaitRequest,
+    ) -> Result<WaitReply, ApiError> {
         let timeout = Duration::from_millis(request.timeout_ms).min(bounds::MCP_WAIT);
         let deadline = Instant::now() + timeout;
         let (outcome, reason, line) = match &request.until {
-            Until::Ready => wait_ready(&handle, deadline, timeout).await,
-            Until::Exit => wait_exit(&handle, deadline, timeout).await,
+            Until::Ready => wait_ready(handle, deadline, timeout).await,
+            Until::Exit => wait_exit(handle, deadline, timeout).await,
             Until::Log { pattern, since } => {
                 let pattern = Self::pattern(pattern)?;
                 let since = since.as_deref().map(|text| self.cursor(text)).transpose()?;
-                self.wait_log(&handle, &pattern, since, deadline, timeout).await
+                self.wait_log(handle, &pattern, since, deadline, timeout).await
             }
         };
         let snapshot = handle.snapshot();
@@ -112,11 +124,14 @@ impl Api {
                 query.run = snapshot.run;
                 query.after = None;
             }
-            let page = self.page(query.clone()).await;
-            if let Some(line) = page.lines.into_iter().next() {
-                return (WaitOutcome::Met, format!("`{name}` printed a matching line"), Some(line));
+            // A process without a run has printed nothing, whatever its runs before have.
+            if since.is_some() || query.run.is_some() {
+                let page = self.page(query.clone()).await;
+                if let Some(line) = page.lines.into_iter().next() {
+                    return (WaitOutcome::Met, format!("`{name}` printed a matching line"), Some(line));
+                }
+                query.after = Some(page.next);
             }
-            query.after = Some(page.next);
             if snapshot.state.is_final() {
                 let how = describe(&snapshot);
                 return (

@@ -13,9 +13,11 @@ use super::stream::StreamReader;
 use super::wire::{FrameError, FrameReader, Hello, HelloReply, VERSION, frame};
 use crate::api::doctor::Check;
 use crate::api::{
-    ApiError, AttachReply, Diagnosis, DownReply, ErrorKind, HealthView, LogsReply, LogsRequest, ProcessView,
-    Request, Response, SendReply, SendRequest, StartReply, StatusReply, StopReply, UpReply, WaitReply,
-    WaitRequest,
+    AddReply, AddRequest, ApiError, AttachReply, CreateGroup, Diagnosis, DownReply, ErrorKind, FeedReply,
+    FeedRequest, GroupView, HealthView, Inspection, LogsReply, LogsRequest, ProcessView, ReloadConfigReply,
+    ReloadReply, RemoveReply, Request, Response, RunEndReply, RunEndRequest, RunReply, RunRequest,
+    ScaleReply, SendReply, SendRequest, SignalReply, SignalRequest, StartReply, StatsReply, StatsRequest,
+    StatusReply, StopReply, UpReply, WaitReply, WaitRequest,
 };
 use crate::plugins::PluginStatus;
 
@@ -161,12 +163,40 @@ impl Client {
         Ok((reply, Attached { output: StreamReader::new(source, begun), input: self.writer }))
     }
 
+    pub async fn signal(&mut self, request: SignalRequest) -> Result<SignalReply, ClientError> {
+        ask!(self, Request::Signal(request), Signal)
+    }
+
+    pub async fn reload(&mut self, name: String) -> Result<ReloadReply, ClientError> {
+        ask!(self, Request::ReloadProcess { name }, ReloadProcess)
+    }
+
+    pub async fn run_once(&mut self, request: RunRequest) -> Result<RunReply, ClientError> {
+        ask!(self, Request::RunOnce(request), RunOnce)
+    }
+
+    pub async fn run_end(&mut self, request: RunEndRequest) -> Result<RunEndReply, ClientError> {
+        ask!(self, Request::RunEnd(request), RunEnd)
+    }
+
+    pub async fn feed(&mut self, request: FeedRequest) -> Result<FeedReply, ClientError> {
+        ask!(self, Request::Feed(request), Feed)
+    }
+
     pub async fn diagnose(&mut self, name: String) -> Result<Diagnosis, ClientError> {
         ask!(self, Request::Diagnose { name }, Diagnose).map(|reply| *reply)
     }
 
     pub async fn health(&mut self, names: Vec<String>) -> Result<Vec<HealthView>, ClientError> {
         ask!(self, Request::Health { names }, Health)
+    }
+
+    pub async fn inspect(&mut self, name: String, secrets: bool) -> Result<Inspection, ClientError> {
+        ask!(self, Request::Inspect { name, secrets }, Inspect).map(|inspection| *inspection)
+    }
+
+    pub async fn stats(&mut self, request: StatsRequest) -> Result<StatsReply, ClientError> {
+        ask!(self, Request::Stats(request), Stats).map(|reply| *reply)
     }
 
     pub async fn plugins(&mut self) -> Result<Vec<PluginStatus>, ClientError> {
@@ -179,6 +209,38 @@ impl Client {
 
     pub async fn doctor(&mut self) -> Result<Vec<Check>, ClientError> {
         ask!(self, Request::Doctor {}, Doctor)
+    }
+
+    pub async fn add(&mut self, request: AddRequest) -> Result<AddReply, ClientError> {
+        ask!(self, Request::Add(request), Add).map(|reply| *reply)
+    }
+
+    pub async fn remove(&mut self, name: String) -> Result<RemoveReply, ClientError> {
+        ask!(self, Request::Remove { name }, Remove)
+    }
+
+    pub async fn scale(&mut self, name: String, replicas: u32) -> Result<ScaleReply, ClientError> {
+        ask!(self, Request::Scale { name, replicas }, Scale)
+    }
+
+    pub async fn groups(&mut self) -> Result<Vec<GroupView>, ClientError> {
+        ask!(self, Request::Groups {}, Groups)
+    }
+
+    pub async fn create_group(&mut self, group: CreateGroup) -> Result<GroupView, ClientError> {
+        ask!(self, Request::CreateGroup(group), CreateGroup)
+    }
+
+    pub async fn add_to_group(
+        &mut self,
+        group: String,
+        names: Vec<String>,
+    ) -> Result<GroupView, ClientError> {
+        ask!(self, Request::AddToGroup { group, names }, AddToGroup)
+    }
+
+    pub async fn reload_config(&mut self) -> Result<ReloadConfigReply, ClientError> {
+        ask!(self, Request::ReloadConfig {}, ReloadConfig)
     }
 
     /// Sends one request and reads its answer. A call that is given up half-way leaves its answer in the

@@ -33,6 +33,8 @@ use crate::supervisor::State;
 const EVENTS: usize = 8;
 /// Pause between two looks at processes of which none lives though one is about to be started again.
 const BACKOFF_LOOK: Duration = Duration::from_millis(200);
+/// Pause between two looks at processes of which none lives, because none is due yet.
+const SCHEDULE_LOOK: Duration = Duration::from_secs(2);
 /// How long a command that leaves may take to find out what still runs.
 const LEAVE_WAIT: Duration = Duration::from_secs(1);
 
@@ -42,7 +44,7 @@ enum Event {
     /// The log cannot be followed any more: the daemon has ended in order, or is lost.
     LogEnded(Result<(), CliError>),
     Up(Result<UpReply, ClientError>),
-    /// Nothing runs, and nothing will without somebody's request.
+    /// Nothing runs, and nothing will without somebody's request: nothing has a schedule.
     AllEnded(Result<Vec<ProcessView>, CliError>),
     Interrupted,
     Down(Result<DownReply, ClientError>),
@@ -287,7 +289,7 @@ fn watch_signals(events: &mpsc::Sender<Event>) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Returns the processes once none of them runs or is about to. Outlives daemons that die; does not return when one
+/// Returns the processes once none of them runs, is about to, or has a schedule. Outlives daemons that die; does not return when one
 /// ends in order, because the log tells that.
 async fn all_ended(context: &Context, paths: &Paths) -> Result<Vec<ProcessView>, CliError> {
     let mut client = context.client_of(paths).await?;
@@ -306,9 +308,10 @@ async fn all_ended(context: &Context, paths: &Paths) -> Result<Vec<ProcessView>,
 async fn none_alive(client: &mut Client) -> Result<Vec<ProcessView>, ClientError> {
     loop {
         let views = client.list().await?;
-        if views.iter().all(|view| view.state.is_final()) {
+        if views.iter().all(|view| view.state.is_final() && view.next.is_none()) {
             return Ok(views);
         }
+        let views_are_final = views.iter().all(|view| view.state.is_final());
         // All have ended only when this one has, so it is enough to wait for any that lives.
         match views.into_iter().find(|view| view.state.is_alive()) {
             Some(view) => {
@@ -316,6 +319,7 @@ async fn none_alive(client: &mut Client) -> Result<Vec<ProcessView>, ClientError
                 let timeout_ms = u64::try_from(bounds::MCP_WAIT.as_millis()).unwrap_or(u64::MAX);
                 client.wait(WaitRequest { name, until: Until::Exit, timeout_ms }).await?;
             }
+            None if views_are_final => tokio::time::sleep(SCHEDULE_LOOK).await,
             None => tokio::time::sleep(BACKOFF_LOOK).await,
         }
     }

@@ -19,6 +19,7 @@ mod follow;
 mod foreground;
 mod launch;
 mod modes;
+mod oneshot;
 mod printer;
 mod render;
 mod server;
@@ -71,7 +72,9 @@ Exit codes:
     4  the daemon cannot be reached or started, or cannot serve just now
   124  a wait ran out of time
 `ostler attach` ends with the exit code of the process, or 128 and the number of the signal
-that killed it, when it ends first.";
+that killed it, when it ends first.
+`ostler run` ends with the exit code of what it has run, or 128 and the number of the signal
+that killed it.";
 
 /// Runs the command line and returns its exit code. Under the name of the shim it is one: see
 /// [`crate::shim::program`].

@@ -118,7 +118,7 @@ fn frame(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
 
 /// Cuts a text to a length that fits into a frame with room to spare.
 fn clipped(text: &str) -> &[u8] {
-    text[..text.floor_char_boundary(FRAME_BYTES / 2)].as_bytes()
+    &text.as_bytes()[..text.floor_char_boundary(FRAME_BYTES / 2)]
 }
 
 /// Reads the frames of one direction.

@@ -4,8 +4,10 @@ use clap::CommandFactory;
 
 use super::Cli;
 
+mod when;
+
 /// Returns the long help of `ostler`, or of one of its commands, without spaces at the ends of lines.
-fn help(path: &[&str]) -> String {
+pub(in crate::cli) fn help(path: &[&str]) -> String {
     let mut command = Cli::command();
     // Globals are handed down when the command is built.
     command.build();
@@ -41,12 +43,17 @@ fn help_of_ostler() {
       start     Starts processes, each by its name
       stop      Stops processes with everything they have started
       restart   Stops processes and starts them again
+      run       Runs a process once, in the foreground
+      reload    Makes processes read their own configuration again
+      signal    Sends a signal to a process
       logs      Shows what processes have printed, and goes on with -f
       wait      Waits until a process is ready, has ended, or has printed something
       send      Writes to a process's standard input
       attach    Connects the terminal to a process: shows what it prints, and passes on what is typed
       diagnose  Says why a process is as it is
       health    Makes the health checks of processes now and says what they saw
+      inspect   Shows everything about a process: settings in force, environment, ports, its tree, its files
+      stats     Shows what processes and the system use: processor, memory, threads, files, disk
       plugin    Shows the plugins that understand what processes print
       status    Shows where the project, its state, socket and log are, and whether the daemon runs
       doctor    Says what is in force on this machine, and how to get more
@@ -54,6 +61,31 @@ fn help_of_ostler() {
       daemon    Runs the project's daemon in the foreground
       demo      Shows the main job on a small web shop of its own: needs nothing else, leaves nothing behind
       help      Print this message or the help of the given subcommand(s)
+      init           Writes an ostler.toml for what it finds in the folder
+      up             Starts the processes and shows their output until Ctrl-C
+      down           Stops every process, dependents first, and the daemon
+      ps             Lists the processes and how they are
+      start          Starts processes, each by its name
+      stop           Stops processes with everything they have started
+      restart        Stops processes and starts them again
+      scale          Changes how many replicas of a process there are
+      group          Lists groups of processes, makes them, and adds to them
+      add            Adds a process that lives until the daemon ends, and starts it
+      remove         Takes away processes that were added while the daemon runs
+      reload-config  Takes up what has changed in ostler.toml
+      logs           Shows what processes have printed, and goes on with -f
+      wait           Waits until a process is ready, has ended, or has printed something
+      send           Writes to a process's standard input
+      attach         Connects the terminal to a process: shows what it prints, and passes on what is typed
+      diagnose       Says why a process is as it is
+      health         Makes the health checks of processes now and says what they saw
+      plugin         Shows the plugins that understand what processes print
+      status         Shows where the project, its state, socket and log are, and whether the daemon runs
+      doctor         Says what is in force on this machine, and how to get more
+      mcp            Serves the Model Context Protocol on standard input and output, for coding agents
+      daemon         Runs the project's daemon in the foreground
+      demo           Shows the main job on a small web shop of its own: needs nothing else, leaves nothing behind
+      help           Print this message or the help of the given subcommand(s)
 
     Options:
       -C, --project <DIR>
@@ -78,6 +110,10 @@ fn help_of_ostler() {
         3  there is no such process
         4  the daemon cannot be reached or started, or cannot serve just now
       124  a wait ran out of time
+    `ostler run` ends with the exit code of what it has run, or 128 and the number of the signal
+    that killed it.
+    `ostler attach` ends with the exit code of the process, or 128 and the number of the signal
+    that killed it, when it ends first.
     "#);
 }
 
@@ -111,16 +147,19 @@ fn help_of_up() {
     insta::assert_snapshot!(help(&["up"]), @r"
     Starts the processes and shows their output until Ctrl-C
 
-    Starts the named processes, or all with `autostart`, each after those it depends on; what
-    runs already is left as it is. Ctrl-C stops everything in order, and the daemon; a second
-    Ctrl-C leaves at once. When every process has ended by itself the command ends too, with 1 if
-    one of them failed, and the daemon stays to be asked why.
+    Starts the named processes and groups, or all with `autostart`, each after those it depends
+    on; what runs already is left as it is, and what others only need to have ended well is not run
+    again. What has changed in ostler.toml is taken up before.
+
+    Ctrl-C stops everything in order, and the daemon; a second Ctrl-C leaves at once. When every
+    process has ended by itself the command ends too, with 1 if one of them failed, and the daemon
+    stays to be asked why.
 
     Usage: ostler up [OPTIONS] [NAME]...
 
     Arguments:
       [NAME]...
-              Processes to start, with what they depend on
+              Processes and groups to start, with what they depend on
 
     Options:
       -d, --detach
@@ -163,11 +202,13 @@ fn help_of_ps() {
     insta::assert_snapshot!(help(&["ps"]), @r"
     Lists the processes and how they are
 
+    A port in parentheses is one that a process was given and does not listen on.
+
     Usage: ostler ps [OPTIONS]
 
     Options:
           --json
-              Prints an array of {name, state, pid, run, ready, uptime_ms, restarts, exit, ports}
+              Prints an array of {name, state, pid, run, ready, uptime_ms, restarts, exit, ports, port}
 
       -C, --project <DIR>
               The project's folder, instead of the current one
@@ -176,7 +217,7 @@ fn help_of_ps() {
               No colours; `NO_COLOR` in the environment means the same
 
       -h, --help
-              Print help
+              Print help (see a summary with '-h')
     ");
 }
 
@@ -185,14 +226,15 @@ fn help_of_start() {
     insta::assert_snapshot!(help(&["start"]), @r"
     Starts processes, each by its name
 
-    Unlike `up` it starts nothing they depend on. A process that runs is left as it is.
+    What a process depends on and does not run is started before it, and told. A process that runs
+    is left as it is. Several replicas are started together; a group's name stands for its members.
     `ostler wait NAME` waits until it is ready.
 
     Usage: ostler start [OPTIONS] <NAME>...
 
     Arguments:
       <NAME>...
-              The processes' names
+              The names of processes and groups; `api` is all replicas of it, `api#1` and `api#2` are one
 
     Options:
       -C, --project <DIR>
@@ -212,13 +254,14 @@ fn help_of_stop() {
     Stops processes with everything they have started
 
     Each gets its stop signal, SIGTERM unless configured otherwise, and SIGKILL when its grace is
-    over. A process that does not run is left as it is. The daemon stays; `ostler down` ends it too.
+    over. A process that does not run is left as it is. A group's members are stopped in the order
+    of its strategy. The daemon stays; `ostler down` ends it too.
 
     Usage: ostler stop [OPTIONS] <NAME>...
 
     Arguments:
       <NAME>...
-              The processes' names
+              The names of processes and groups
 
     Options:
       -C, --project <DIR>
@@ -241,7 +284,7 @@ fn help_of_restart() {
 
     Arguments:
       [NAME]...
-              The processes' names
+              The names of processes and groups
 
     Options:
           --all
@@ -269,7 +312,7 @@ fn help_of_logs() {
 
     Arguments:
       [NAME]...
-              Processes to show; all when none is named
+              Processes and groups to show; all when none is named
 
     Options:
       -f, --follow

@@ -111,7 +111,8 @@ pub(super) struct ProcessTable {
     /// that is free. With `replicas` each gets the next number. Default: none.
     #[schemars(with = "PortValue")]
     pub port: Option<Spanned<PortValue>>,
-    /// How many of it run at once, from 1 to 64. Default: 1.
+    /// How many of it run at once, from 1 to 64: the first has the process's name, the others follow as `api#2`,
+    /// `api#3`. Default: 1.
     #[schemars(with = "u32", extend("default" = 1, "minimum" = 1, "maximum" = 64))]
     pub replicas: Option<Spanned<i64>>,
     /// Groups it belongs to, so that they can be started and stopped by one name. Default: none.

@@ -39,6 +39,18 @@ pub fn load(file: &Path) -> Result<Project, ConfigError> {
     load_text(file, &text)
 }
 
+/// Returns the text of a project's `ostler.toml`, for [`load_text`]; none when there is no such file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read(file: &Path) -> Result<Option<String>, ConfigError> {
+    match read_bounded(file) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unreadable(file, &error)),
+    }
+}
+
 /// Checks `text` as the contents of `file`, which need not exist; reads the pattern files it names.
 ///
 /// # Errors
@@ -50,6 +62,7 @@ pub fn load_text(file: &Path, text: &str) -> Result<Project, ConfigError> {
     let read = recover::read::<ConfigFile>(source, &mut problems);
     let project = read.map(|read| {
         let mut checked = check::project(source, dir, read, &mut problems);
+        checked.project.pattern_files = checked.patterns.iter().map(|file| file.get_ref().clone()).collect();
         checked.project.patterns = read_patterns(source, checked.patterns, &mut problems);
         checked.project
     });

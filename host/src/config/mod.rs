@@ -20,6 +20,7 @@ mod command;
 mod error;
 mod units;
 
+mod added;
 mod load;
 
 mod check;
@@ -30,6 +31,7 @@ mod cron;
 mod depends;
 mod detect;
 mod envfile;
+mod environment;
 mod file;
 mod glob;
 mod groups;
@@ -44,12 +46,14 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 
+pub use added::NewProcess;
 pub use command::{Command, CommandError};
 pub use cron::{CronError, parse_cron};
 pub use endpoint::{Endpoint, HttpUrl, PortText};
+pub use environment::{DEFAULT_PATH, Environment, EnvironmentError, Origin, Variable};
 pub use error::{ConfigError, Problem};
 pub use glob::{GlobError, parse_glob};
-pub use load::{FILE_NAME, find, load, load_text, propose};
+pub use load::{FILE_NAME, find, load, load_text, propose, read};
 pub use process::{
     Check, Condition, DependsOn, EnvFile, EnvVars, Group, Health, HealthLook, HttpCheck, InheritEnv, Limits,
     Overlap, PortChoice, ProcessConfig, Ready, Reload, RestartPolicy, RestartWhen, Rlimit, RlimitValue,

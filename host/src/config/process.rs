@@ -65,6 +65,11 @@ impl ProcessConfig {
             schedule: None,
         }
     }
+
+    /// Returns whether there is anything by which to tell how it is while it runs.
+    pub fn has_check(&self) -> bool {
+        self.ready.check.is_some() || self.health.is_some()
+    }
 }
 
 /// Environment variables. `Debug` shows their names only, because their values are where secrets live.

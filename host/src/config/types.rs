@@ -25,6 +25,8 @@ pub struct Project {
     pub order: Vec<ProcessName>,
     /// The user's patterns for the default classifier, in the order of their files.
     pub patterns: Vec<LogPattern>,
+    /// The files they are from.
+    pub pattern_files: Vec<PathBuf>,
     /// Every group that is named anywhere, by its name.
     pub groups: BTreeMap<String, Group>,
     /// What the file says about plugins, by their names; a plugin that is not here is on and has no configuration.
@@ -41,6 +43,7 @@ impl Project {
             processes: BTreeMap::new(),
             order: Vec::new(),
             patterns: Vec::new(),
+            pattern_files: Vec::new(),
             groups: BTreeMap::new(),
             plugins: BTreeMap::new(),
         }

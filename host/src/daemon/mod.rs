@@ -22,10 +22,12 @@ pub use paths::{Paths, PathsError};
 use crate::api::doctor::Places;
 use crate::api::{Api, Parts};
 use crate::config::{ConfigError, Project};
-use crate::pipeline::{Fact, OnFact, Pipeline, Source};
+use crate::pipeline::{Fact, OnFact, Pipeline, Remark, Source};
 use crate::plugins::{self, Origin, PluginEngine, PluginSettings, REGEX_CLASSIFIER_NAME, Registry};
 use crate::store::{Catalogue, CatalogueError, Recovery, Store, StoreError};
-use crate::supervisor::{Cgroups, Context, Fleet, RunEvent, ShimProgram, Sign, clear_leftovers, look_back};
+use crate::supervisor::{
+    Cgroups, Context, Fleet, Ports, RunEvent, ShimProgram, Sign, clear_leftovers, look_back,
+};
 
 /// Threads that take in output; the second keeps a quiet process readable beside a flooding one.
 const PIPELINE_THREADS: usize = 2;
@@ -113,7 +115,9 @@ impl Daemon {
             sockets_dir: paths.runtime_dir.clone(),
             shim,
             cgroups: Cgroups::probe(&paths.key()),
+            project_dir: project.dir.clone(),
             events,
+            ports: Ports::new(&paths.project_dir, Arc::clone(&catalogue), &paths.port_claims())?,
         });
         let fleet_slot = Arc::new(OnceLock::new());
         let on_fact = signs_to(Arc::clone(&fleet_slot));
@@ -141,6 +145,7 @@ impl Daemon {
             warnings,
             shutdown,
         });
+        tokio::spawn(api.clone().watch_config());
         Ok(Self { api, shutdown: shutdown_rx, store, _lock: lock })
     }
 }
@@ -178,6 +183,13 @@ async fn pass_on(mut events: mpsc::UnboundedReceiver<RunEvent>, pipeline: Pipeli
             }
             RunEvent::Output(run) => pipeline.output(run),
             RunEvent::Ended(run) => pipeline.ended(run),
+            RunEvent::Remark(remark) => pipeline.remark(Remark {
+                run: remark.run,
+                process: remark.process,
+                time: remark.time,
+                level: remark.level,
+                text: remark.text,
+            }),
         }
     }
 }

@@ -137,6 +137,11 @@ impl Paths {
         self.runtime_dir.join("daemon")
     }
 
+    /// Returns the file by which all daemons of the user keep from choosing the same port.
+    pub fn port_claims(&self) -> PathBuf {
+        self.runtime_dir.with_file_name("ports")
+    }
+
     /// Returns the file whose lock the daemon holds while it lives.
     pub fn lock(&self) -> PathBuf {
         self.state_dir.join("daemon.lock")

@@ -21,8 +21,11 @@ pub fn process(view: &ProcessView) -> Value {
     add("uptime_s", view.uptime_ms.map(|milliseconds| (milliseconds / 1000).into()));
     add("restarts", (view.restarts > 0).then(|| view.restarts.into()));
     add("exit", view.exit.map(|exit| exit.to_string().into()));
+    // Where it listens, that says it all.
+    add("port", view.port.filter(|port| !view.ports.contains(port)).map(Value::from));
     add("ports", (!view.ports.is_empty()).then(|| json!(view.ports.iter().take(PORTS).collect::<Vec<_>>())));
     add("status", view.status.as_deref().map(|status| clean_within(status, STATUS_TOKENS).into()));
+    add("next", view.next.map(|next| next.to_string().into()));
     Value::Object(object)
 }
 

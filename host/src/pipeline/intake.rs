@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tracing::warn;
 
 use super::lines::{LineSplitter, Lines};
-use super::{Fact, Shared, Source};
+use super::{Fact, Remark, Shared, Source};
 use crate::bounds;
 use crate::model::{SpoolPosition, Stream, Time};
 use crate::plugins::{Chain, ChainVerdicts, Packed, Subject};
@@ -86,6 +86,19 @@ impl Intake {
     /// Asks the shim to say when there is more than has been read.
     pub(super) fn arm(&self) {
         (self.arm)(self.reader.position());
+    }
+
+    /// Adds a line of Ostler's own; the next step stores it. While the store refuses batches only some are kept.
+    pub(super) fn remark(&mut self, remark: &Remark) {
+        if self.pending.levels.len() >= bounds::BATCH_LINES {
+            return warn!(run = %remark.run, text = remark.text, "a remark is left out of the log");
+        }
+        self.pending.lines.push(remark.text.as_bytes(), false, self.reader.position());
+        self.pending.stamp(Stream::Ostler, remark.time);
+        self.pending.levels.push(remark.level as u8);
+        self.lines += 1;
+        self.pending.position = self.position();
+        self.pending.dirty = true;
     }
 
     /// Takes in at most [`bounds::INGEST_STEP_BYTES`] of spool.
@@ -244,6 +257,29 @@ impl Intake {
             warn!(dir = %self.dir.display(), %error, "cannot delete a spool file");
         }
         Ok(())
+    }
+}
+
+/// Stores a line of Ostler's own in the log of a run that has been taken in to its end.
+pub(super) fn remark_after_end(shared: &Shared, remark: &Remark) {
+    let text = remark.text.as_bytes();
+    let batch = Batch {
+        run: remark.run,
+        process: &remark.process,
+        text,
+        ends: &[u32::try_from(text.len()).unwrap_or(u32::MAX)],
+        levels: &[remark.level as u8],
+        streams: &[Stream::Ostler as u8],
+        flags: &[0],
+        times: &[remark.time.0],
+        position: shared.store.position(remark.run).unwrap_or_default(),
+    };
+    let known = shared.store.position(remark.run).is_some();
+    match shared.store.append(&batch) {
+        // There is no spool that the position could be of.
+        Ok(_) if !known => shared.store.retain_positions(|run| run != remark.run),
+        Ok(_) => {}
+        Err(error) => warn!(run = %remark.run, text = remark.text, %error, "a remark is left out of the log"),
     }
 }
 

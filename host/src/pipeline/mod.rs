@@ -32,7 +32,7 @@ use tokio::sync::oneshot;
 pub use facts::Fact;
 use facts::Facts;
 
-use crate::model::{ProcessName, RunId};
+use crate::model::{Level, ProcessName, RunId, Time};
 use crate::plugins::{PluginStatus, Registry};
 use crate::store::Store;
 
@@ -47,10 +47,21 @@ pub struct Source {
     pub arm: Box<dyn Fn(u64) + Send>,
 }
 
+/// A line of Ostler's own, put between those of a run.
+pub struct Remark {
+    pub run: RunId,
+    pub process: ProcessName,
+    pub time: Time,
+    pub level: Level,
+    /// One line.
+    pub text: String,
+}
+
 pub(crate) enum Job {
     Began(Source),
     Output(RunId),
     Ended(RunId),
+    Remark(Remark),
     Drained(RunId, oneshot::Sender<()>),
 }
 
@@ -116,6 +127,11 @@ impl Pipeline {
     /// The run's spool is complete.
     pub fn ended(&self, run: RunId) {
         self.send(run, Job::Ended(run));
+    }
+
+    /// Puts a line of Ostler's own into the log, behind what has been taken in of the run.
+    pub fn remark(&self, remark: Remark) {
+        self.send(remark.run, Job::Remark(remark));
     }
 
     /// Returns once all output of an ended run is in the store; at once for a run that is not known.

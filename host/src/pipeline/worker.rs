@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
-use super::intake::{Intake, Stepped, Unfinished};
+use super::intake::{self, Intake, Stepped, Unfinished};
 use super::{Job, Shared};
 use crate::bounds;
 use crate::model::RunId;
@@ -93,6 +93,13 @@ impl Worker {
                 }
                 self.queue(run);
             }
+            Job::Remark(remark) => match self.runs.get_mut(&remark.run) {
+                Some(slot) => {
+                    slot.intake.remark(&remark);
+                    self.queue(remark.run);
+                }
+                None => intake::remark_after_end(&self.shared, &remark),
+            },
             Job::Drained(run, reply) => match self.runs.get_mut(&run) {
                 Some(slot) => slot.waiting.push(reply),
                 None => drop(reply.send(())),

@@ -185,7 +185,7 @@ mod tests {
         input.press(EndKey::Edited(4));
         input.take(b"three");
         input.press(EndKey::Raw(4));
-        assert_eq!(read(19), b"\x04one\n\x04two\x04\x04\x04three\x04");
+        assert_eq!(read(18), b"\x04one\n\x04two\x04\x04\x04three\x04");
         assert!(input.is_open());
     }
 

@@ -17,7 +17,8 @@ use super::checkpoint::Checkpointer;
 use super::writer::lock;
 
 /// The steps from one format to the next. Never change one that was released: add another.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE runs (
         id          INTEGER PRIMARY KEY AUTOINCREMENT,
         process     TEXT NOT NULL,
@@ -59,7 +60,9 @@ const MIGRATIONS: [&str; 1] = ["
         BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
     CREATE TRIGGER audit_keeps_words BEFORE UPDATE ON audit
         BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
-"];
+",
+    super::ports::MIGRATION,
+];
 
 /// How long a statement waits for another program that has the file open, such as a person's `sqlite3`.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
@@ -351,9 +354,9 @@ fn run_id(row: &Row<'_>, column: &str) -> rusqlite::Result<RunId> {
     Ok(RunId(row.get::<_, i64>(column)? as u64))
 }
 
-fn process_name(row: &Row<'_>) -> rusqlite::Result<ProcessName> {
+pub(super) fn process_name(row: &Row<'_>) -> rusqlite::Result<ProcessName> {
     let name: String = row.get("process")?;
-    ProcessName::new(&name).map_err(|error| unfit(row, "process", error))
+    ProcessName::parse(&name).map_err(|error| unfit(row, "process", error))
 }
 
 /// Returns the error for a value that another program must have put there.

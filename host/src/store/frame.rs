@@ -35,7 +35,7 @@ pub(super) const TEXT_BLOCK_BYTES: usize = 16 << 10;
 /// Bytes of a head before the process name.
 pub(super) const HEAD_BYTES: usize = 88;
 /// Most bytes of a head with the process name.
-pub(super) const HEAD_MAX_BYTES: usize = HEAD_BYTES + bounds::PROCESS_NAME_MAX;
+pub(super) const HEAD_MAX_BYTES: usize = HEAD_BYTES + bounds::PROCESS_NAME_MAX + bounds::REPLICA_SUFFIX_MAX;
 /// How a frame begins; the first byte never occurs in UTF-8, which makes searching for it cheap.
 pub(super) const MAGIC: [u8; 4] = [0xf5, b'O', b'L', b'F'];
 

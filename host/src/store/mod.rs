@@ -54,6 +54,7 @@ mod cursor;
 mod audit;
 mod catalogue;
 mod checkpoint;
+mod ports;
 
 #[cfg(test)]
 mod tests;

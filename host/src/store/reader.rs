@@ -255,7 +255,7 @@ impl<'q> Scan<'q> {
             head.data(frame, self.epoch).is_some()
         };
         self.find_in(&head, &lines, checks.then_some(matches)?);
-        ProcessName::new(head.process).ok()
+        ProcessName::parse(head.process).ok()
     }
 
     fn find_in(&self, head: &Head<'_>, lines: &Lines<'_>, matches: &mut Vec<usize>) {

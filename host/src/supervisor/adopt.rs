@@ -23,6 +23,8 @@ const SHIM_START: Duration = Duration::from_secs(2);
 const SHIM_LOOK: Duration = Duration::from_millis(5);
 /// What is said of a run whose shim had still something to do.
 const SHIM_DIED_LATE: &str = "its shim died before it had taken in the last output";
+/// Why a run was started that is to be made only once, in the catalogue; a daemon that adopts it goes by that.
+pub(super) const ONCE: &str = "run";
 /// An exit nobody knows.
 const LOST: Exit = Exit { code: None, signal: None };
 
@@ -45,6 +47,8 @@ pub struct OpenRun {
     pub(super) socket: UnixStream,
     pub(super) began: Time,
     pub(super) before: Before,
+    /// It was to be made only once.
+    pub(super) once: bool,
     /// The command it was started with, for processes the configuration has lost.
     pub command: Vec<String>,
     pub cwd: std::path::PathBuf,
@@ -58,6 +62,8 @@ pub struct LastRun {
     pub(super) ended: Time,
     pub(super) exit: Option<Exit>,
     pub(super) reason: Option<String>,
+    /// What is to be said of its end besides.
+    pub(super) note: Option<String>,
     /// The user wants the process up, so that its policy decides what follows.
     pub(super) wanted: bool,
     pub(super) before: Before,
@@ -120,6 +126,7 @@ pub fn look_back(context: &Context) -> Result<BTreeMap<ProcessName, Past>, Catal
             ended,
             exit: last.exit,
             reason: last.spawn_error,
+            note: last.note,
             wanted: wanted.up,
             before,
         };
@@ -144,6 +151,7 @@ fn connect(context: &Context, record: &RunRecord) -> Option<OpenRun> {
         socket,
         began: record.started_at,
         before: Before::default(),
+        once: record.reason == ONCE,
         command: record.command.clone(),
         cwd: record.cwd.clone(),
     })

@@ -393,6 +393,29 @@ mod tests {
     }
 
     #[test]
+    fn what_a_shim_wrote_of_limits_is_told_by_the_next_daemon() {
+        use crate::model::Time;
+        use crate::shim::{DoneRecord, ExitRecord, exit_file::ExitFiles};
+        use crate::supervisor::adopt::{Ending, ending};
+        let dir = tempfile::tempdir().unwrap();
+        let hits = LimitHits { oom_kills: 1, memory_limit: Some(64 << 20), ..LimitHits::default() };
+        let exit = ExitRecord { exit: Exit { code: None, signal: Some(9) }, time: Time(7), hits };
+        let files = ExitFiles::prepare(dir.path());
+        let note = || match ending(dir.path()) {
+            Ending::Known { note, .. } => note.unwrap(),
+            _ => panic!("the end is known"),
+        };
+        files.write_exit(exit).unwrap();
+        assert_eq!(
+            note(),
+            "out of memory, limit 64 MiB; its shim died before it had taken in the last output"
+        );
+        let (end, leftovers, lost_bytes, lost_lines) = (0, 0, 0, 0);
+        files.write_done(DoneRecord::Ended { exit, end, leftovers, lost_bytes, lost_lines }).unwrap();
+        assert_eq!(note(), "out of memory, limit 64 MiB");
+    }
+
+    #[test]
     fn nested_cgroups_go_too_and_missing_ones_are_gone() {
         let dir = tempfile::tempdir().unwrap();
         let run = dir.path().join("r1");
@@ -407,7 +430,9 @@ mod tests {
     fn a_run_gets_a_cgroup_and_what_dead_daemons_left_is_cleared() {
         let cgroups = Cgroups::probe(&format!("test-{}", std::process::id()));
         let Ok(home) = &cgroups.home else {
-            eprintln!("SKIPPED: no cgroups here: {:?}", cgroups.in_force().why_not);
+            let why = cgroups.in_force().why_not;
+            // Past the test runner, which shows nothing of tests that pass.
+            let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("\nSKIPPED cgroups: {why:?}\n"));
             return;
         };
         let kept = cgroups.make(RunId(1), &Limits::default()).unwrap();

@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::path::{Component, Path, PathBuf};
 
+use super::machine::Systemd;
 use crate::shim::Cgroup;
 
 /// Controllers that limits need.
@@ -71,11 +72,13 @@ pub enum Hindrance {
 }
 
 impl Hindrance {
-    /// Returns what a user can do about it.
-    pub fn remedy(&self) -> &'static str {
+    /// Returns what a user can do about it on a machine that systemd looks after, or not.
+    pub fn remedy(&self, systemd: Systemd) -> &'static str {
         const DELEGATE: &str = "start the daemon in a scope that systemd delegates to it: `ostler down`, then \
-             `systemd-run --user --scope -p Delegate=yes ostler up -d`; or let systemd start it, by a unit with \
-             `Delegate=yes`";
+             `systemd-run --user --scope -p Delegate=yes ostler up -d` (root without `--user`); or let systemd start it, \
+             by a unit with `Delegate=yes`";
+        const GIVE_ONE: &str = "as root, make one below the root of cgroups, give it to this user (`chown -R`), move the \
+             shell into it (`echo $$ > …/cgroup.procs`), and start the daemon there: `ostler down`, `ostler up -d`";
         match self {
             Self::NoVersion2 | Self::OldKernel => "boot a kernel of 5.14 or later with cgroups of version 2",
             Self::NotMounted => {
@@ -85,6 +88,7 @@ impl Hindrance {
                 "in a container, give it a cgroup namespace and writable cgroups of its own (Docker: \
                  `--cgroupns=private --privileged`; Podman does so with `--systemd=always`)"
             }
+            Self::Foreign(_) | Self::Shared(_) if systemd == Systemd::Absent => GIVE_ONE,
             Self::Foreign(_) | Self::Shared(_) => DELEGATE,
             Self::NoControllers { .. } => {
                 "take the controllers from version 1 (kernel command line: `cgroup_no_v1=all`), or have systemd pass \
@@ -364,6 +368,54 @@ mod tests {
         let site = |own: &str| Site::above(mount.path(), mount.path().join(own));
         assert_eq!(site("a/ostler-daemon").dir, mount.path().join("a"));
         assert_eq!(site("a/app-x.scope").dir, mount.path().join("a/app-x.scope"));
+    }
+
+    /// With the kernel's own cgroups, where this machine lets the tests have them.
+    #[test]
+    fn processes_are_moved_out_of_the_way_of_controllers() {
+        let skip = |why: &str| {
+            // Past the test runner, which shows nothing of tests that pass.
+            let _ =
+                io::Write::write_fmt(&mut io::stderr(), format_args!("\nSKIPPED moving processes: {why}\n"));
+        };
+        let Ok(site) = Site::find() else { return skip("there are no cgroups") };
+        let dir = site.dir.join(format!("ostler-test-leaf-{}", std::process::id()));
+        if let Err(error) = fs::create_dir(&dir) {
+            return skip(&error.to_string());
+        }
+        // Any controller will do, and the place is left as it was.
+        let words = |file: &str| fs::read_to_string(site.dir.join(file)).unwrap_or_default();
+        let lent = words("cgroup.controllers").split_whitespace().next().map(str::to_owned);
+        let lent =
+            lent.filter(|lent| !words("cgroup.subtree_control").split_whitespace().any(|word| word == lent));
+        let lent = lent.filter(|lent| enable_in(&site.dir, lent).is_ok());
+        let above = site.dir.clone();
+        let mut sleeper = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let moved = fs::write(dir.join("cgroup.procs"), sleeper.id().to_string());
+        let controllers = fs::read_to_string(dir.join("cgroup.controllers")).unwrap();
+        let site = Site { dir: dir.clone(), is_ours: true };
+        let seen = controllers.split_whitespace().next().filter(|_| moved.is_ok()).map(|controller| {
+            let before = enable_in(&dir, controller).map_err(|error| is_busy(&error));
+            let is_shared = Site { is_ours: false, ..site.clone() }.is_shared();
+            let evacuated = site.evacuate().is_ok() && pids_in(&dir).is_empty();
+            let leaf = pids_in(&dir.join(LEAF));
+            let after = enable_in(&dir, controller).is_ok();
+            (before, is_shared, evacuated, leaf, after)
+        });
+        sleeper.kill().unwrap();
+        sleeper.wait().unwrap();
+        let _ = fs::remove_dir(dir.join(LEAF));
+        fs::remove_dir(&dir).unwrap();
+        if let Some(lent) = lent {
+            let _ = fs::write(above.join("cgroup.subtree_control"), format!("-{lent}"));
+        }
+        match seen {
+            Some(seen) => {
+                let sleeper = i32::try_from(sleeper.id()).unwrap();
+                assert_eq!(seen, (Err(true), true, true, vec![sleeper], true));
+            }
+            None => skip("no controller, or no process may be moved"),
+        }
     }
 
     #[test]

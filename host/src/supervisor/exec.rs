@@ -2,7 +2,7 @@
 //! directory and environment, for a bounded time and with bounded output.
 //!
 //! Owns the command from its start to the last member of its group; whoever gives up waiting ends it by that. It is
-//! a child of the daemon and not of a shim, because nobody misses it when the daemon dies. Linux only (pidfd).
+//! a child of the daemon and not of a shim, and dies with it, because nobody misses it then. Linux only (pidfd).
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -98,8 +98,20 @@ fn start(task: &Task, writer: std::io::PipeWriter) -> std::io::Result<Child> {
         .stderr(writer)
         .process_group(0)
         .kill_on_drop(true);
+    // SAFETY: the forked half makes one system call that takes numbers only.
+    unsafe { command.pre_exec(die_with_the_daemon) };
     // The command holds the pipe's writing ends, and goes with this function.
     command.spawn()
+}
+
+/// Has the kernel kill the command when the thread that has started it is gone (`PR_SET_PDEATHSIG`): one of the
+/// runtime's workers, which live as long as the daemon.
+fn die_with_the_daemon() -> std::io::Result<()> {
+    // SAFETY: takes numbers only.
+    match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
 }
 
 /// Returns once the child has ended: with its status where the kernel has no pidfd, else before it is reaped.

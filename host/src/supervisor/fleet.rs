@@ -1,46 +1,116 @@
-//! All processes of a project: the table from names to drivers, and the configuration they come from.
+//! All processes of a project: the table from names to drivers, and what they are configured by.
 //!
-//! The only place that makes drivers. Everybody else asks for a handle when it needs one, because the table changes
-//! while the daemon runs.
+//! The only place that makes drivers and lets them go. Everybody else asks for a handle when it needs one, because
+//! the table changes while the daemon runs.
+//!
+//! # Theory of operation
+//!
+//! ```text
+//!  the file ─────────┐
+//!  added processes ──┼─▶ project in force ─▶ one configuration per replica ─▶ settle ─▶ drivers
+//!  added groups ─────┤                                                          │
+//!  scales ───────────┘                                                          └─▶ Changes
+//! ```
+//!
+//! A change alters one of the inputs on the left and settles the table: drivers are made for what is new, and told of
+//! what is different. What follows for the processes — starts, restarts, stops — is returned as [`Changes`], because it
+//! takes time and has an order; whoever asked for the change sees to it. Changes take [turns](Fleet::turn), so that what
+//! one removes is gone before the next begins.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use tracing::warn;
+use tokio::sync::OwnedMutexGuard;
+use tracing::{info, warn};
 
+use super::change::{needs_restart, of_replica};
 use super::{Context, Handle, OpenRun, Past, supervise};
-use crate::config::{Command, ProcessConfig, Project, RestartPolicy, RestartWhen};
+use crate::bounds;
+use crate::config::{Command, Group, ProcessConfig, Project, RestartPolicy, RestartWhen};
 use crate::model::ProcessName;
 
 /// The processes of one project. Shared; every method may be called from anywhere.
 pub struct Fleet {
     context: Arc<Context>,
     table: RwLock<Table>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+    /// The whole project was brought up, and not taken down since: what is added to it belongs up.
+    is_up: AtomicBool,
 }
 
+/// Leave to change the table; see [`Fleet::turn`].
+pub type Turn = OwnedMutexGuard<()>;
+
 struct Table {
+    inputs: Inputs,
+    /// All inputs put together.
     project: Arc<Project>,
+    /// What each replica of the project in force is configured with.
+    configs: BTreeMap<ProcessName, Arc<ProcessConfig>>,
+    /// Besides these: what runs though nothing configures it any more, and what is about to leave.
     handles: BTreeMap<ProcessName, Handle>,
+}
+
+struct Inputs {
+    file: Arc<Project>,
+    /// In the order they were added.
+    added: Vec<(ProcessName, ProcessConfig)>,
+    groups: BTreeMap<String, Group>,
+    /// How many replicas there are, where that was said otherwise than by configuration.
+    scales: BTreeMap<ProcessName, u32>,
+}
+
+/// Where a process comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// `ostler.toml`.
+    File,
+    /// Added while this daemon runs.
+    Added,
+    /// It runs, and nothing configures it any more: an earlier daemon's.
+    Orphan,
+}
+
+/// What a change of the table asks for.
+#[derive(Default)]
+pub struct Changes {
+    /// New processes and replicas, none of which has been started.
+    pub added: Vec<Handle>,
+    /// Not configured any more: to be [retired](Handle::retire), and then [forgotten](Fleet::forget).
+    pub removed: Vec<Handle>,
+    /// Configured otherwise than they were started with.
+    pub changed: Vec<Handle>,
+    /// Configured otherwise in what takes effect at once.
+    pub updated: Vec<ProcessName>,
+}
+
+impl Changes {
+    /// Returns whether nothing is different.
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty() && self.updated.is_empty()
+    }
 }
 
 impl Fleet {
     /// Makes a driver for each process of the project, and for what runs though the configuration has lost it.
     /// `pasts` is what earlier daemons left. Must be called within the runtime.
     pub fn new(context: Arc<Context>, project: Project, mut pasts: BTreeMap<ProcessName, Past>) -> Self {
-        let mut handles = BTreeMap::new();
-        for (name, config) in &project.processes {
-            let past = pasts.remove(name).unwrap_or_default();
-            let handle = supervise(Arc::clone(&context), name.clone(), Arc::new(config.clone()), past);
-            handles.insert(name.clone(), handle);
-        }
+        let scales = scales_left(&project, &pasts);
+        let was_up = pasts.values().any(|past| matches!(past, Past::Open(_)));
+        let file = Arc::new(project);
+        let inputs = Inputs { file: Arc::clone(&file), added: Vec::new(), groups: BTreeMap::new(), scales };
+        let mut table = Table { inputs, project: file, configs: BTreeMap::new(), handles: BTreeMap::new() };
+        settle(&context, &mut table, &mut pasts);
         for (name, past) in pasts {
             let Past::Open(open) = past else { continue };
             warn!(process = %name, "runs, but is not in the configuration any more");
             let config = orphan_config(&open);
             let handle = supervise(Arc::clone(&context), name.clone(), Arc::new(config), Past::Open(open));
-            handles.insert(name, handle);
+            table.handles.insert(name, handle);
         }
-        Self { context, table: RwLock::new(Table { project: Arc::new(project), handles }) }
+        let turn = Arc::default();
+        Self { context, table: RwLock::new(table), turn, is_up: AtomicBool::new(was_up) }
     }
 
     /// Returns what every driver works with.
@@ -48,29 +118,256 @@ impl Fleet {
         &self.context
     }
 
-    /// Returns the configuration in force.
+    /// Returns the configuration in force: the file's, and what was added to it.
     pub fn project(&self) -> Arc<Project> {
         Arc::clone(&self.table().project)
     }
 
-    /// Returns the handle of a process.
+    /// Returns what the file says, or said when it was last understood.
+    pub fn file(&self) -> Arc<Project> {
+        Arc::clone(&self.table().inputs.file)
+    }
+
+    /// Returns the handle of a process, or of one of its replicas.
     pub fn get(&self, name: &ProcessName) -> Option<Handle> {
         self.table().handles.get(name).cloned()
+    }
+
+    /// Returns all replicas of a process in their order, or nothing when there is no such process.
+    pub fn replicas(&self, name: &ProcessName) -> Vec<Handle> {
+        let table = self.table();
+        let base = name.base();
+        let numbered = (1..=bounds::REPLICAS_MAX).map(|number| base.with_replica(number));
+        numbered.filter_map(|name| table.handles.get(&name).cloned()).collect()
     }
 
     /// Returns every process in the order of the configuration; what runs though the configuration has lost it comes
     /// last.
     pub fn in_order(&self) -> Vec<Handle> {
         let table = self.table();
-        let Table { project, handles } = &*table;
-        let configured = project.order.iter().filter_map(|name| handles.get(name));
-        let orphans = handles.iter().filter(|(name, _)| !project.processes.contains_key(name));
-        configured.chain(orphans.map(|(_, handle)| handle)).cloned().collect()
+        let replicas = |name: &ProcessName| {
+            let last = replicas(&table.inputs, name, &table.project);
+            (1..=last).filter_map(|number| table.handles.get(&name.with_replica(number))).collect::<Vec<_>>()
+        };
+        let configured = table.project.order.iter().flat_map(replicas);
+        let others = table.handles.iter().filter(|(name, _)| !table.configs.contains_key(*name));
+        configured.chain(others.map(|(_, handle)| handle)).cloned().collect()
+    }
+
+    /// Returns where a process comes from.
+    pub fn origin(&self, name: &ProcessName) -> Option<Origin> {
+        let (table, base) = (self.table(), name.base());
+        if table.inputs.file.processes.contains_key(&base) {
+            Some(Origin::File)
+        } else if table.inputs.added.iter().any(|(added, _)| *added == base) {
+            Some(Origin::Added)
+        } else {
+            table.handles.contains_key(name).then_some(Origin::Orphan)
+        }
+    }
+
+    /// Returns how many processes were added while this daemon runs.
+    pub fn count_added(&self) -> usize {
+        self.table().inputs.added.len()
+    }
+
+    /// Returns how many groups were made while this daemon runs.
+    pub fn count_groups(&self) -> usize {
+        self.table().inputs.groups.len()
+    }
+
+    /// Returns whether the whole project was brought up.
+    pub fn is_up(&self) -> bool {
+        self.is_up.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the whole project was brought up, or taken down.
+    pub fn set_up(&self, up: bool) {
+        self.is_up.store(up, Ordering::Relaxed);
+    }
+
+    /// Waits for leave to change the table. It is kept until what the change removes is gone.
+    pub async fn turn(&self) -> Turn {
+        Arc::clone(&self.turn).lock_owned().await
+    }
+
+    /// Puts what the file says now in place of what it said. What was added under a name that it now has is the
+    /// file's from then on, and where it says another number of replicas, that is the number.
+    pub fn take_file(&self, _turn: &Turn, project: Project) -> Changes {
+        self.change(|inputs| {
+            let replicas = |project: &Project, name: &ProcessName| {
+                project.processes.get(name).map(|config| config.replicas)
+            };
+            inputs.scales.retain(|name, _| {
+                let (old, new) = (replicas(&inputs.file, name), replicas(&project, name));
+                old == new || new.is_none()
+            });
+            inputs.added.retain(|(name, _)| !project.processes.contains_key(name));
+            inputs.file = Arc::new(project);
+        })
+    }
+
+    /// Adds a process, until the daemon ends.
+    pub fn add(&self, _turn: &Turn, name: ProcessName, config: ProcessConfig) -> Changes {
+        self.change(|inputs| inputs.added.push((name, config)))
+    }
+
+    /// Takes an added process away, and out of the groups it was put into.
+    pub fn remove(&self, _turn: &Turn, name: &ProcessName) -> Changes {
+        self.change(|inputs| {
+            inputs.added.retain(|(added, _)| added != name);
+            inputs.scales.remove(name);
+            for group in inputs.groups.values_mut() {
+                group.members.retain(|member| member != name);
+            }
+        })
+    }
+
+    /// Says how many replicas of a process there are, from 1 to [`bounds::REPLICAS_MAX`].
+    pub fn scale(&self, _turn: &Turn, name: &ProcessName, replicas: u32) -> Changes {
+        self.change(|inputs| {
+            let configured =
+                inputs.file.processes.get(name).is_some_and(|config| config.replicas == replicas);
+            if configured {
+                inputs.scales.remove(name);
+            } else {
+                inputs.scales.insert(name.clone(), replicas);
+            }
+        })
+    }
+
+    /// Makes a group, or puts members into one that there is, until the daemon ends.
+    pub fn add_group(&self, _turn: &Turn, name: &str, group: Group) {
+        self.change(|inputs| {
+            let known = inputs
+                .groups
+                .entry(name.to_owned())
+                .or_insert_with(|| Group { members: Vec::new(), ..group.clone() });
+            add_members(known, &group.members);
+        });
+    }
+
+    /// Lets go of drivers that were retired.
+    pub fn forget(&self, _turn: &Turn, names: &[ProcessName]) {
+        let mut table = self.table_mut();
+        for name in names {
+            table.handles.remove(name);
+        }
+    }
+
+    fn change(&self, alter: impl FnOnce(&mut Inputs)) -> Changes {
+        let mut table = self.table_mut();
+        alter(&mut table.inputs);
+        settle(&self.context, &mut table, &mut BTreeMap::new())
     }
 
     fn table(&self) -> RwLockReadGuard<'_, Table> {
         self.table.read().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn table_mut(&self) -> RwLockWriteGuard<'_, Table> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes the table what its inputs say, and returns what that asks for.
+fn settle(context: &Arc<Context>, table: &mut Table, pasts: &mut BTreeMap<ProcessName, Past>) -> Changes {
+    let project = in_force(&table.inputs);
+    let mut configs = BTreeMap::new();
+    let mut changes = Changes::default();
+    let order = project.order.iter().filter_map(|name| Some((name, project.processes.get(name)?)));
+    for (base, config) in order {
+        for number in 1..=replicas(&table.inputs, base, &project) {
+            let name = base.with_replica(number);
+            let config = Arc::new(of_replica(config, number));
+            configs.insert(name.clone(), Arc::clone(&config));
+            let Some(handle) = table.handles.get(&name) else {
+                let past = pasts.remove(&name).unwrap_or_default();
+                let handle = supervise(Arc::clone(context), name.clone(), config, past);
+                table.handles.insert(name, handle.clone());
+                changes.added.push(handle);
+                continue;
+            };
+            let old = table.configs.get(&name).cloned().unwrap_or_else(|| handle.config());
+            if old == config {
+                continue;
+            }
+            handle.reconfigure(Arc::clone(&config));
+            if needs_restart(&old, &config) {
+                changes.changed.push(handle.clone());
+            } else {
+                changes.updated.push(name);
+            }
+        }
+    }
+    let gone: BTreeSet<&ProcessName> =
+        table.configs.keys().filter(|name| !configs.contains_key(*name)).collect();
+    changes.removed = gone.into_iter().filter_map(|name| table.handles.get(name).cloned()).collect();
+    if !changes.is_empty() {
+        let (added, removed) = (changes.added.len(), changes.removed.len());
+        info!(
+            added,
+            removed,
+            changed = changes.changed.len(),
+            updated = changes.updated.len(),
+            "processes change"
+        );
+    }
+    table.configs = configs;
+    table.project = Arc::new(project);
+    changes
+}
+
+/// Puts the file and what was added to it together.
+fn in_force(inputs: &Inputs) -> Project {
+    let mut project = (*inputs.file).clone();
+    for (name, config) in &inputs.added {
+        if project.processes.insert(name.clone(), config.clone()).is_none() {
+            project.order.push(name.clone());
+        }
+    }
+    for (name, added) in &inputs.groups {
+        match project.groups.get_mut(name) {
+            Some(group) => add_members(group, &added.members),
+            None => drop(project.groups.insert(name.clone(), added.clone())),
+        }
+    }
+    for group in project.groups.values_mut() {
+        group.members.retain(|member| project.processes.contains_key(member));
+    }
+    project
+}
+
+fn add_members(group: &mut Group, members: &[ProcessName]) {
+    for member in members {
+        if !group.members.contains(member) {
+            group.members.push(member.clone());
+        }
+    }
+}
+
+fn replicas(inputs: &Inputs, base: &ProcessName, project: &Project) -> u32 {
+    let configured = project.processes.get(base).map_or(1, |config| config.replicas);
+    inputs.scales.get(base).copied().unwrap_or(configured).clamp(1, bounds::REPLICAS_MAX)
+}
+
+/// Returns the scales that an earlier daemon was given, as far as replicas that still run, or are wanted up, tell of
+/// them.
+fn scales_left(project: &Project, pasts: &BTreeMap<ProcessName, Past>) -> BTreeMap<ProcessName, u32> {
+    let mut scales = BTreeMap::new();
+    for (name, past) in pasts {
+        let lives = match past {
+            Past::Open(_) => true,
+            Past::Ended(last) => last.wanted,
+            Past::Nothing => false,
+        };
+        let base = name.base();
+        if lives && project.processes.get(&base).is_some_and(|config| name.replica() > config.replicas) {
+            let scale = scales.entry(base).or_insert(1);
+            *scale = name.replica().max(*scale);
+        }
+    }
+    scales
 }
 
 fn orphan_config(open: &OpenRun) -> ProcessConfig {

@@ -12,6 +12,7 @@ use super::snapshot::Snapshot;
 use super::tail::{Followed, Tail};
 use crate::config::ProcessConfig;
 use crate::model::{Exit, ProcessName, RunId, TerminalSize};
+use crate::shim::control::Scope;
 
 /// Time for a shim to answer that it reports output; one of an older version never does.
 const TAIL_WAIT: Duration = Duration::from_secs(5);
@@ -30,6 +31,12 @@ pub enum StartError {
     Problem(#[from] StartProblem),
     #[error("it was told to stop before it had started")]
     Superseded,
+    #[error("it runs already")]
+    Running,
+    #[error("{0}")]
+    Arguments(String),
+    #[error("it has been removed")]
+    Removed,
     #[error("Ostler is ending")]
     Ending,
 }
@@ -69,6 +76,39 @@ pub struct Checked {
     pub check: String,
     /// What was seen; nothing when the process does not run.
     pub looked: Option<Looked>,
+}
+
+/// A signal that reached nobody, as it reads after the process's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignalError {
+    #[error("is not running")]
+    NotRunning,
+    #[error("could not be signalled: {0}")]
+    Refused(String),
+    #[error("could not be reached: its shim is gone")]
+    ShimGone,
+}
+
+/// What a reload has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reloaded {
+    /// This signal was sent to the main process.
+    Signalled(i32),
+    /// The configured command ended with exit code 0.
+    Ran,
+}
+
+/// A reload that was not made, or failed, as it reads after the process's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReloadError {
+    #[error("has no `reload`, so there is no way to make it read its configuration again")]
+    NotConfigured,
+    #[error("is being reloaded already")]
+    Busy,
+    #[error(transparent)]
+    Signal(#[from] SignalError),
+    #[error("was not reloaded: its reload command {0}")]
+    Command(String),
 }
 
 /// A request to a driver.
@@ -111,6 +151,24 @@ pub(super) enum Command {
     },
     Check {
         reply: oneshot::Sender<Option<Checked>>,
+    },
+    Once {
+        arguments: Vec<String>,
+        reply: oneshot::Sender<Result<Started, StartError>>,
+    },
+    Signal {
+        signal: i32,
+        scope: Scope,
+        reply: oneshot::Sender<Result<u32, SignalError>>,
+    },
+    Reload {
+        reply: oneshot::Sender<Result<Reloaded, ReloadError>>,
+    },
+    Reconfigure {
+        config: Arc<ProcessConfig>,
+    },
+    Retire {
+        reply: oneshot::Sender<Stopped>,
     },
 }
 
@@ -202,9 +260,42 @@ impl Handle {
         self.looks.all()
     }
 
+    /// Runs the process once, with `arguments` behind those of its command: whatever its end is, it is not started
+    /// again. One that runs is left alone, and that is an error.
+    pub async fn run_once(&self, arguments: Vec<String>) -> Result<Started, StartError> {
+        self.ask(|reply| Command::Once { arguments, reply }).await.unwrap_or(Err(StartError::Ending))
+    }
+
+    /// Sends a signal, and returns how many processes it reached. It changes nothing of what is wanted: after a
+    /// SIGKILL the restart policy decides.
+    pub async fn signal(&self, signal: i32, scope: Scope) -> Result<u32, SignalError> {
+        // A run that ends meanwhile takes the reply with it.
+        self.ask(|reply| Command::Signal { signal, scope, reply })
+            .await
+            .unwrap_or(Err(SignalError::NotRunning))
+    }
+
+    /// Makes the process read its own configuration again, as its `reload` says.
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let reloaded = self.ask(|reply| Command::Reload { reply }).await;
+        reloaded.unwrap_or(Err(ReloadError::Signal(SignalError::NotRunning)))
+    }
+
     /// Tells the driver what a classifier saw.
     pub fn sign(&self, run: RunId, sign: Sign) {
         let _ = self.commands.send(Command::Sign { run, sign });
+    }
+
+    /// Gives the driver another configuration. What runs goes on with what it was started with, until it is restarted;
+    /// checks and policies change at once.
+    pub(super) fn reconfigure(&self, config: Arc<ProcessConfig>) {
+        let _ = self.commands.send(Command::Reconfigure { config });
+    }
+
+    /// Stops the process for good, as [`Handle::stop`] does: it is not started again, and its driver ends.
+    pub async fn retire(&self) -> Stopped {
+        let stopped = self.ask(|reply| Command::Retire { reply }).await;
+        stopped.unwrap_or(Stopped { was_running: false, exit: None, how: None })
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {

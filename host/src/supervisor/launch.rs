@@ -8,9 +8,10 @@ use std::os::unix::net::UnixStream;
 use std::process::Child;
 
 use super::Context;
+use super::ports::ready_warning;
 use super::preflight::{StartProblem, check_directory, resolve_program};
 use super::{cgroup, limits};
-use crate::config::{Check, Command, HealthLook, PortChoice, ProcessConfig};
+use crate::config::{Check, Command, DEFAULT_PATH, Environment, EnvironmentError, HealthLook, ProcessConfig};
 use crate::model::{ProcessName, RunId, TerminalSize, Time};
 use crate::shim::LaunchError;
 use crate::shim::spec::{LaunchSpec, NotifySpec, SpecError, SpoolLimits};
@@ -20,12 +21,8 @@ use crate::store::NewRun;
 pub(super) const RESTARTED: &str = "restart";
 /// The shell that `shell = true` runs.
 const SHELL: &str = "/bin/sh";
-/// The variables by which a service manager talks to what it has started (`sd_notify(3)`).
-const NOTIFY_VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
-/// Where programs are looked for when the environment has no `PATH`, as `execvp(3)` does.
-const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
-/// What kind of terminal a process with `pty = true` is told to have, when its environment does not say.
-const TERM: &str = "xterm-256color";
+/// How a word of a command names the process's own port.
+const OWN_PORT: &str = "${PORT}";
 
 /// A shim that has been spawned; whether its child runs is what its first report says.
 pub(super) struct Launched {
@@ -33,6 +30,10 @@ pub(super) struct Launched {
     pub(super) shim: Child,
     pub(super) socket: UnixStream,
     pub(super) began: Time,
+    /// The port it was given.
+    pub(super) port: Option<u16>,
+    /// What is odd about it.
+    pub(super) warning: Option<String>,
 }
 
 /// Launches `config` as a new run.
@@ -42,15 +43,20 @@ pub(super) fn launch(
     config: &ProcessConfig,
     reason: &str,
 ) -> Result<Launched, StartProblem> {
-    let mut spec = spec(name, config)?;
+    check_directory(&config.cwd)?;
+    let port = context.ports.give(name, config.port)?;
+    let env = environment(context, name, config, port)
+        .map_err(|error| StartProblem::Environment(error.to_string()))?;
+    let words = with_port(words(config), config, port);
+    let mut spec = spec(config, &words, env)?;
+    let warning = ready_warning(config, port, context.ports.home());
     let began = Time::now();
-    let new_run =
-        NewRun { process: name, command: &words(config), cwd: &config.cwd, reason, started_at: began };
+    let new_run = NewRun { process: name, command: &words, cwd: &config.cwd, reason, started_at: began };
     let run = context.catalogue.begin_run(new_run).map_err(|e| StartProblem::Store(e.to_string()))?;
     spec.cgroup = context.cgroups.make(run, &config.limits);
     spec.notify = notify_spec(context, run, config);
     match spawn(context, run, &spec) {
-        Ok((shim, socket)) => Ok(Launched { run, shim, socket, began }),
+        Ok((shim, socket)) => Ok(Launched { run, shim, socket, began, port, warning }),
         Err(problem) => {
             // The run exists in the catalogue; leave no trace on disk and say there what became of it.
             let _ = std::fs::remove_dir_all(context.run_dir(run));
@@ -96,44 +102,72 @@ fn notify_spec(context: &Context, run: RunId, config: &ProcessConfig) -> Option<
     is_asked.then(|| NotifySpec { path: context.notify_socket(run), watchdog })
 }
 
-/// Returns the port that a process is given.
-pub(super) fn port(config: &ProcessConfig) -> Option<u16> {
-    match config.port {
-        Some(PortChoice::Fixed(port)) => Some(port),
-        Some(PortChoice::Auto) | None => None,
-    }
-}
-
 /// Returns the program and its arguments as they are executed.
 pub(super) fn words(config: &ProcessConfig) -> Vec<String> {
-    match &config.command {
+    words_of(&config.command)
+}
+
+/// Returns a command as it is executed.
+pub(super) fn words_of(command: &Command) -> Vec<String> {
+    match command {
         Command::Words(words) => words.clone(),
         Command::Shell(script) => vec![SHELL.to_owned(), "-c".to_owned(), script.clone()],
     }
 }
 
-fn spec(name: &ProcessName, config: &ProcessConfig) -> Result<LaunchSpec, StartProblem> {
-    check_directory(&config.cwd)?;
-    let base: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-    let mut env =
-        config.effective_env(&base).map_err(|error| StartProblem::Environment(error.to_string()))?;
-    env.retain(|(variable, _)| variable != "OSTLER_PROCESS");
-    // Where Ostler itself runs under a service manager, that one's socket is for Ostler and not for its children.
-    env.retain(|entry| !(NOTIFY_VARIABLES.iter().any(|name| entry.0 == *name) && base.contains(entry)));
-    env.push(("OSTLER_PROCESS".into(), name.as_str().into()));
-    if config.pty && !env.iter().any(|(variable, _)| variable == "TERM") {
-        env.push(("TERM".into(), TERM.into()));
+/// Puts the process's port where its words ask for it. A script has it from its shell.
+fn with_port(words: Vec<String>, config: &ProcessConfig, port: Option<u16>) -> Vec<String> {
+    match (&config.command, port) {
+        (Command::Words(_), Some(port)) => {
+            words.into_iter().map(|word| word.replace(OWN_PORT, &port.to_string())).collect()
+        }
+        _ => words,
     }
-    let mut words = words(config).into_iter().map(OsString::from);
+}
+
+/// Returns the variables that a process has from Ostler itself.
+pub(super) fn own_variables(
+    context: &Context,
+    name: &ProcessName,
+    port: Option<u16>,
+) -> Vec<(&'static str, OsString)> {
+    let mut own = vec![
+        ("OSTLER_PROCESS", name.as_str().into()),
+        ("OSTLER_PROJECT", context.ports.home().into()),
+        ("OSTLER_REPLICA", name.replica().to_string().into()),
+    ];
+    own.extend(port.map(|port| ("PORT", port.to_string().into())));
+    own
+}
+
+/// Returns the environment of a process that was given `port`.
+pub(super) fn environment(
+    context: &Context,
+    name: &ProcessName,
+    config: &ProcessConfig,
+    port: Option<u16>,
+) -> Result<Environment, EnvironmentError> {
+    let own = own_variables(context, name, port);
+    config.environment(std::env::vars_os(), &own)
+}
+
+/// Returns the port that a run of an earlier daemon's was given.
+pub(super) fn port_of_run(context: &Context, run: RunId) -> Option<u16> {
+    let spec = LaunchSpec::read(&context.run_dir(run)).ok()?;
+    let (_, port) = spec.env.iter().find(|(variable, _)| variable == "PORT")?;
+    port.to_str()?.parse().ok()
+}
+
+fn spec(config: &ProcessConfig, words: &[String], env: Environment) -> Result<LaunchSpec, StartProblem> {
+    let mut words = words.iter().map(OsString::from);
     // The loader refuses an empty command.
     let (program, args): (OsString, _) = (words.next().unwrap_or_default(), words.collect());
-    let path = env.iter().find(|(variable, _)| variable == "PATH").map(|(_, value)| value.as_os_str());
-    resolve_program(&program, &config.cwd, path.unwrap_or(OsStr::new(DEFAULT_PATH)))?;
+    resolve_program(&program, &config.cwd, env.get("PATH").unwrap_or(OsStr::new(DEFAULT_PATH)))?;
     Ok(LaunchSpec {
         program,
         args,
         cwd: config.cwd.clone(),
-        env,
+        env: env.into_pairs(),
         umask: None,
         spool: SpoolLimits::default(),
         leftover_grace: config.stop.grace,

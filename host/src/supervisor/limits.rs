@@ -92,15 +92,16 @@ fn number(rlimit: Rlimit) -> u32 {
 /// Returns what to say of a run that hardly started and may have had too little for it; `None` when its limits leave
 /// enough for any runtime, or it ended well.
 pub fn suspicion(limits: &Limits, exit: Exit, lived: Duration) -> Option<String> {
-    if exit.is_success() || lived >= BARELY_STARTED {
+    if exit.is_success() {
         return None;
     }
-    let at = |wanted: Rlimit| {
-        limits.rlimits.iter().find_map(|(rlimit, value)| match value {
-            RlimitValue::At(value) if *rlimit == wanted => Some(*value),
-            _ => None,
-        })
-    };
+    if let Some(used_up) = used_up(limits, exit, lived) {
+        return Some(used_up);
+    }
+    if lived >= BARELY_STARTED {
+        return None;
+    }
+    let at = |rlimit| value_of(limits, rlimit);
     let below = |rlimit, enough: u64, why: &str| {
         let value = at(rlimit).filter(|value| *value < enough)?;
         Some(format!("`{}` is {}, and {why}", key(rlimit), bytes_or_number(rlimit, value)))
@@ -130,6 +131,29 @@ pub fn suspicion(limits: &Limits, exit: Exit, lived: Duration) -> Option<String>
         return None;
     }
     Some(format!("its limits may be too low to start: {}; raise it, or take it out", suspects.join("; ")))
+}
+
+/// Names the limit whose end has a signal of its own; a shell tells of the signal by its exit code.
+fn used_up(limits: &Limits, exit: Exit, lived: Duration) -> Option<String> {
+    let is_by = |signal: i32| exit.signal == Some(signal) || exit.code == Some(128 + signal);
+    if let Some(size_limit) = value_of(limits, Rlimit::Fsize).filter(|_| is_by(libc::SIGXFSZ)) {
+        let limit = size(size_limit);
+        return Some(format!(
+            "it wrote a file beyond its limit of {limit} on `fsize`; raise it, or take it out"
+        ));
+    }
+    let seconds = value_of(limits, Rlimit::CpuTime)?;
+    // With one value for both, the hard limit kills as soon as the soft one would warn.
+    let is_over = is_by(libc::SIGXCPU) || (is_by(libc::SIGKILL) && lived.as_secs() >= seconds);
+    is_over
+        .then(|| format!("its limit of {seconds} s on `cpu-time` may be used up; raise it, or take it out"))
+}
+
+fn value_of(limits: &Limits, wanted: Rlimit) -> Option<u64> {
+    limits.rlimits.iter().find_map(|(rlimit, value)| match value {
+        RlimitValue::At(value) if *rlimit == wanted => Some(*value),
+        _ => None,
+    })
 }
 
 fn bytes_or_number(rlimit: Rlimit, value: u64) -> String {
@@ -197,6 +221,19 @@ mod tests {
         let ample = limits(Rlimit::Nofile, RlimitValue::At(4096));
         assert_eq!(suspicion(&ample, bad, Duration::from_millis(3)), None);
         assert_eq!(suspicion(&limits(Rlimit::Core, RlimitValue::At(0)), bad, Duration::ZERO), None);
+    }
+
+    #[test]
+    fn limits_that_end_a_process_by_a_signal_are_named_however_long_it_lived() {
+        let cpu_time = limits(Rlimit::CpuTime, RlimitValue::At(60));
+        let killed = |signal| Exit { code: None, signal: Some(signal) };
+        let told = suspicion(&cpu_time, killed(9), Duration::from_secs(61)).unwrap();
+        assert_eq!(told, "its limit of 60 s on `cpu-time` may be used up; raise it, or take it out");
+        assert_eq!(suspicion(&cpu_time, killed(9), Duration::from_secs(59)), None);
+        let size = limits(Rlimit::Fsize, RlimitValue::At(1 << 20));
+        let by_shell = Exit { code: Some(153), signal: None };
+        let told = suspicion(&size, by_shell, Duration::from_secs(3600)).unwrap();
+        assert!(told.starts_with("it wrote a file beyond its limit of 1 MiB on `fsize`"), "{told}");
     }
 
     #[test]

@@ -28,6 +28,8 @@
 mod adopt;
 mod cgroup;
 mod cgroup_site;
+mod change;
+mod commands;
 mod disk;
 mod driver;
 mod exec;
@@ -39,15 +41,21 @@ mod input;
 mod launch;
 mod limits;
 mod link;
+mod listeners;
 mod looks;
 pub mod machine;
 mod policy;
+mod ports;
 mod preflight;
 mod probe;
 pub mod procfs;
 mod ready;
+mod sampler;
+mod schedule;
 mod snapshot;
+pub mod stats;
 mod tail;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -57,18 +65,24 @@ use tokio::sync::mpsc;
 pub use adopt::{LastRun, OpenRun, Past, look_back};
 pub use cgroup::{Cgroups, InForce, clear_leftovers, live_remark};
 pub use cgroup_site::{Controllers, Hindrance};
+pub use change::has_ports_for;
 pub use disk::disk_trouble;
 pub use driver::supervise;
-pub use fleet::Fleet;
-pub use handle::{Checked, Handle, SendError, StartError, Started, Stopped};
+pub use fleet::{Changes, Fleet, Origin, Turn};
+pub use handle::{
+    Checked, Handle, ReloadError, Reloaded, SendError, SignalError, StartError, Started, Stopped,
+};
 pub use link::ShimLink;
 pub use looks::{Looked, Purpose, Sight};
+pub use ports::Ports;
 pub use preflight::StartProblem;
 pub use ready::Sign;
+pub use sampler::{Point, Sample, Sampler, SystemSample};
 pub use snapshot::{Snapshot, State};
 pub use tail::{Piece, Tail, recent_output};
 
-use crate::model::{ProcessName, RunId};
+use crate::config::{Environment, EnvironmentError, ProcessConfig};
+use crate::model::{Level, ProcessName, RunId, Time};
 use crate::shim::control::Request;
 use crate::store::{Catalogue, Store};
 
@@ -84,7 +98,10 @@ pub struct Context {
     pub shim: ShimProgram,
     /// What holds runs together and limits them, where the machine lets it.
     pub cgroups: Cgroups,
+    /// What the globs of `watch` are relative to.
+    pub project_dir: PathBuf,
     pub events: mpsc::UnboundedSender<RunEvent>,
+    pub ports: Ports,
 }
 
 /// How to start a shim.
@@ -97,6 +114,19 @@ impl Context {
     /// Returns the directory of a run.
     pub fn run_dir(&self, run: RunId) -> PathBuf {
         self.runs_dir.join(run.to_string())
+    }
+
+    /// Returns the environment that a process would be started with now; `port` is the one it would be given.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a reference that leads nowhere.
+    pub fn environment(
+        &self,
+        name: &ProcessName,
+        config: &ProcessConfig,
+        port: Option<u16>,
+    ) -> Result<Environment, EnvironmentError> {
+        launch::environment(self, name, config, port)
     }
 
     /// Returns the path of the control socket of a run's shim.
@@ -125,6 +155,19 @@ pub enum RunEvent {
     Output(RunId),
     /// The spool is complete; once it is read, the run's directory can go.
     Ended(RunId),
+    /// Something to be said between the lines of a run, by Ostler itself.
+    Remark(Remark),
+}
+
+/// A line of Ostler's own in the log of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    pub run: RunId,
+    pub process: ProcessName,
+    pub time: Time,
+    pub level: Level,
+    /// One line.
+    pub text: String,
 }
 
 /// A run whose output can be read.

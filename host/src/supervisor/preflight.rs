@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
+use crate::bounds::PORT_RANGE;
+
 /// Why a process cannot be started, in words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StartProblem {
@@ -30,6 +32,15 @@ pub enum StartProblem {
     AboveHardLimit { key: &'static str, wanted: String, hard: String },
     #[error("{0}")]
     Environment(String),
+    /// The configured port is not free; `holder` says who has it and what to do.
+    #[error("port {port} is taken by {holder}")]
+    PortTaken { port: u16, holder: String },
+    #[error(
+        "no port from {} to {} is free for `port = \"auto\"`; end some of what listens there, or name a port",
+        PORT_RANGE.start(),
+        PORT_RANGE.end()
+    )]
+    NoFreePort,
     #[error("cannot spawn: {0}")]
     Spawn(String),
     /// As `Spawn`, for want of something that the system may have again in a moment.
@@ -42,7 +53,7 @@ pub enum StartProblem {
 impl StartProblem {
     /// Returns whether the same start may well work a moment later.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::System(_) | Self::Store(_))
+        matches!(self, Self::System(_) | Self::Store(_) | Self::PortTaken { .. })
     }
 }
 

@@ -3,7 +3,6 @@
 //! A socket that should be the process's must be the process's: another server that holds the port must not make this
 //! one look well. No look takes longer than it is given, whatever it meets.
 
-use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -240,7 +239,7 @@ pub(super) fn is_local(endpoint: &Endpoint) -> bool {
     endpoint.host == "localhost" || address.is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
 }
 
-fn no_address(text: &Cow<'_, str>) -> Sight {
+fn no_address(text: &str) -> Sight {
     Sight::bad(format!("`{text}` is no address: is `port` set?"))
 }
 

@@ -1,17 +1,31 @@
-//! What the kernel says of process trees: who descends from whom, who listens where. Linux only.
+//! What the kernel says of processes: who descends from whom, since when, started how. Linux only.
 //!
-//! Only reads `/proc`; never signals anybody.
+//! Only reads `/proc`; never signals anybody. Everything in there is the process's own word, so it is bounded.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::ffi::OsStr;
-use std::fs;
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+pub use super::listeners::{is_listening, listening_ports, port_owner, ports_of_trees};
+
+/// Most bytes read of a command line or an environment; Linux allows megabytes.
+const TEXT_BYTES: u64 = 256 << 10;
+/// Most generations looked at on the way up.
+const GENERATIONS: usize = 64;
 
 /// Returns the start time of a process in clock ticks since boot, which tells it from a later one with the same pid
 /// (field 22 of `proc_pid_stat(5)`).
 pub fn start_ticks(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    after_name(&stat)?.split_ascii_whitespace().nth(19)?.parse().ok()
+    stat_fields(pid)?.get(19)?.parse().ok()
+}
+
+/// Returns the fields of `/proc/PID/stat` that follow the name, the first being the state, which is field 3 of
+/// `proc_pid_stat(5)`.
+pub(super) fn stat_fields(pid: u32) -> Option<Vec<String>> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
+    Some(after_name(&stat)?.split_ascii_whitespace().map(str::to_owned).collect())
 }
 
 /// Returns a process that was started with exactly this argument.
@@ -29,94 +43,56 @@ pub fn boot_seconds() -> Option<i64> {
     stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
 }
 
-/// Returns a process and all its descendants.
+/// Returns a process and all its descendants, parents before their children.
 pub fn tree(root: u32) -> Vec<u32> {
     let descendants = i32::try_from(root).map(crate::shim::tree::descendants).unwrap_or_default();
     let pids = descendants.into_iter().filter_map(|process| u32::try_from(process.pid).ok());
     std::iter::once(root).chain(pids).collect()
 }
 
-/// Returns the TCP ports that each of these processes or its descendants listen on, sorted. One look at the kernel's
-/// table of listeners serves all.
-pub fn ports_of_trees(roots: &[u32]) -> HashMap<u32, Vec<u16>> {
-    let listeners = if roots.is_empty() { Vec::new() } else { listeners() };
-    let ports = |root: &u32| (*root, ports_of(&tree(*root), &listeners).into_iter().collect());
-    if listeners.is_empty() { HashMap::new() } else { roots.iter().map(ports).collect() }
+/// Returns the parent of a process.
+pub fn parent(pid: u32) -> Option<u32> {
+    stat_fields(pid)?.get(1)?.parse().ok().filter(|parent| *parent != 0)
 }
 
-/// Returns the TCP ports that any of these processes listens on.
-pub fn listening_ports(pids: &[u32]) -> BTreeSet<u16> {
-    ports_of(pids, &listeners())
+/// Returns the ancestors of a process, its parent first.
+pub fn ancestors(pid: u32) -> impl Iterator<Item = u32> {
+    std::iter::successors(parent(pid), |pid| parent(*pid)).take(GENERATIONS)
 }
 
-fn ports_of(pids: &[u32], listeners: &[Listener]) -> BTreeSet<u16> {
-    if listeners.is_empty() {
-        return BTreeSet::new();
+/// Returns the words a process was started with; none for one that may not be looked at, or has ended.
+pub fn command_line(pid: u32) -> Vec<String> {
+    let text = bounded(&format!("/proc/{pid}/cmdline"));
+    let text = text.strip_suffix(b"\0").unwrap_or(&text);
+    if text.is_empty() {
+        return Vec::new();
     }
-    let sockets: HashSet<u64> = pids.iter().flat_map(|pid| socket_inodes(*pid)).collect();
-    listeners
-        .iter()
-        .filter(|listener| sockets.contains(&listener.inode))
-        .map(|listener| listener.port)
-        .collect()
+    text.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
 }
 
-/// Returns whether anybody listens on this TCP port.
-pub fn is_listening(port: u16) -> bool {
-    listeners().iter().any(|listener| listener.port == port)
-}
-
-/// Returns a process that listens on this TCP port, as far as this user may see it.
-pub fn port_owner(port: u16) -> Option<(u32, String)> {
-    let inodes: HashSet<u64> =
-        listeners().into_iter().filter(|listener| listener.port == port).map(|l| l.inode).collect();
-    let owner = pids().find(|pid| socket_inodes(*pid).any(|inode| inodes.contains(&inode)))?;
-    let command = fs::read(format!("/proc/{owner}/cmdline")).unwrap_or_default();
-    let command = String::from_utf8_lossy(&command).replace('\0', " ");
-    Some((owner, command.trim().to_owned()))
-}
-
-struct Listener {
-    port: u16,
-    inode: u64,
-}
-
-fn listeners() -> Vec<Listener> {
-    /// `TCP_LISTEN` in the kernel's `tcp_states.h`, as `/proc/net/tcp` prints it.
-    const LISTEN: &str = "0A";
-    let mut listeners = Vec::new();
-    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-        let Ok(text) = fs::read_to_string(table) else { continue };
-        for line in text.lines().skip(1) {
-            let mut fields = line.split_ascii_whitespace().skip(1);
-            let (Some(local), Some(state)) = (fields.next(), fields.nth(1)) else { continue };
-            if state != LISTEN {
-                continue;
-            }
-            let Some(inode) = fields.nth(5).and_then(|inode| inode.parse().ok()) else { continue };
-            let Some(port) = parse_port(local) else { continue };
-            listeners.push(Listener { port, inode });
-        }
-    }
-    listeners
-}
-
-/// Parses the port of `0100007F:1F90`: an address and a port in hexadecimal.
-fn parse_port(text: &str) -> Option<u16> {
-    u16::from_str_radix(text.rsplit_once(':')?.1, 16).ok()
-}
-
-fn socket_inodes(pid: u32) -> impl Iterator<Item = u64> {
-    let fds = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
-    fds.filter_map(|fd| {
-        let target = fs::read_link(fd.ok()?.path()).ok()?;
-        target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+/// Returns what the environment that a process was started with has for each of these names.
+pub fn variables<const N: usize>(pid: u32, names: [&str; N]) -> [Option<String>; N] {
+    let text = bounded(&format!("/proc/{pid}/environ"));
+    names.map(|name| {
+        let value = |entry: &[u8]| Some(entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?.to_owned());
+        let value = text.split(|byte| *byte == 0).find_map(value)?;
+        Some(OsString::from_vec(value).to_string_lossy().into_owned())
     })
 }
 
-fn pids() -> impl Iterator<Item = u32> {
+/// Returns the pids of all processes that can be seen.
+pub(super) fn pids() -> impl Iterator<Item = u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten();
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
+fn bounded(path: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Ok(file) = File::open(path) {
+        // What was read before an error counts too.
+        let _ = file.take(TEXT_BYTES).read_to_end(&mut bytes);
+    }
+    bytes
 }
 
 /// Returns what follows the command's name, which may itself hold blanks and parentheses.
@@ -126,19 +102,9 @@ fn after_name(stat: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::process::{Command, Stdio};
 
-    #[test]
-    fn the_own_listener_is_found_through_the_tree() {
-        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = socket.local_addr().unwrap().port();
-        let me = std::process::id();
-        assert!(tree(me).contains(&me));
-        assert!(listening_ports(&[me]).contains(&port));
-        assert_eq!(port_owner(port).unwrap().0, me);
-        drop(socket);
-        assert!(!listening_ports(&[me]).contains(&port));
-    }
+    use super::*;
 
     #[test]
     fn start_times_are_known_for_the_living_only() {
@@ -147,9 +113,24 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_read_as_the_kernel_prints_them() {
-        assert_eq!(parse_port("0100007F:1F90"), Some(8080));
-        assert_eq!(parse_port("00000000000000000000000001000000:0050"), Some(80));
-        assert_eq!(parse_port("xyz"), None);
+    fn a_child_tells_its_words_its_variables_and_where_it_comes_from() {
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", "echo; read line", "", "last word"])
+            .env("OSTLER_PROCESS", "web=1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pid = child.id();
+        // Its words are known a moment after it was spawned.
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        assert_eq!(command_line(pid), ["/bin/sh", "-c", "echo; read line", "", "last word"]);
+        let [process, other] = variables(pid, ["OSTLER_PROCESS", "OSTLER_PROC"]);
+        assert_eq!((process.as_deref(), other), (Some("web=1"), None));
+        assert_eq!(ancestors(pid).next(), Some(std::process::id()));
+        assert!(ancestors(pid).count() <= GENERATIONS);
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(command_line(pid).is_empty());
     }
 }

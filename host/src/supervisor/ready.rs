@@ -258,6 +258,11 @@ impl Look {
         match (&self.ready.check, self.answered.clone()) {
             (Some(Check::Http(_) | Check::Exec(_) | Check::Notify), _) => self.look().await,
             (_, Some(endpoint)) if !is_local(&endpoint) => tcp_answers(&endpoint, bounds::READY_LOOK).await,
+            // Somebody else may have taken the place meanwhile.
+            (_, Some(endpoint)) => match probe::alien(&self.subject, &endpoint).await {
+                Some(alien) => alien,
+                None => self.see_again().await,
+            },
             _ => self.see_again().await,
         }
     }

@@ -60,7 +60,7 @@ impl State {
 pub struct Snapshot {
     pub name: ProcessName,
     pub state: State,
-    /// The current run, or the last one.
+    /// The current run, or the last one; none when it never ran, or could not be started at all when it last should.
     pub run: Option<RunId>,
     /// The child's pid while it lives.
     pub pid: Option<u32>,
@@ -77,6 +77,14 @@ pub struct Snapshot {
     pub status: Option<String>,
     /// Why it is in this state, when that is not plain from the state: a failed start, a time-out, giving up.
     pub reason: Option<String>,
+    /// When its schedule starts it next.
+    pub next_due: Option<Time>,
+    /// Why changes of files are not seen, or not all of them.
+    pub watch_trouble: Option<String>,
+    /// The port it was given, or is about to be.
+    pub port: Option<u16>,
+    /// What was odd about the last start, though it went on.
+    pub warning: Option<String>,
 }
 
 impl Snapshot {
@@ -94,6 +102,10 @@ impl Snapshot {
             exit: None,
             status: None,
             reason: None,
+            next_due: None,
+            watch_trouble: None,
+            port: None,
+            warning: None,
         }
     }
 }

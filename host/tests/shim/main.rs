@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use ostler::model::{SpoolPosition, Stream};
 use ostler::shim::{
-    ChunkKind, Count, DoneRecord, Report, Request, Scope, SpawnFault, SpoolLimits, SpoolReader, launch,
-    read_done, read_exit, tree,
+    ChunkKind, Count, DoneRecord, NotifySpec, Report, Request, Scope, SpawnFault, SpoolLimits, SpoolReader,
+    launch, read_done, read_exit, tree,
 };
 
 use harness::*;
@@ -443,4 +443,46 @@ fn a_missing_shim_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let error = launch(Path::new("/no/such/shim"), dir.path(), &dir.path().join("control"), &shell("exit 0"));
     assert!(error.unwrap_err().to_string().starts_with("cannot start the shim /no/such/shim"));
+}
+
+/// A run whose child may speak, and the socket it speaks to.
+fn with_notify(script: &str) -> (Run, PathBuf, tempfile::TempDir) {
+    let sockets = tempfile::tempdir().unwrap();
+    let path = sockets.path().join("notify");
+    let mut spec = shell(script);
+    spec.notify = Some(NotifySpec { path: path.clone(), watchdog: Some(Duration::from_secs(2)) });
+    (Run::launch(&spec), path, sockets)
+}
+
+#[test]
+fn a_child_is_told_where_to_speak_only_when_somebody_listens() {
+    let variables = "env | grep -E '^(NOTIFY|WATCHDOG)' | sort; echo me $$";
+    let (mut run, path, _sockets) = with_notify(variables);
+    let pid = run.control.pid();
+    run.finish();
+    let expected =
+        format!("NOTIFY_SOCKET={}\nWATCHDOG_PID={pid}\nWATCHDOG_USEC=2000000\nme {pid}\n", path.display());
+    assert_eq!(run.output, expected);
+    assert!(!path.exists(), "the socket was left behind");
+    let mut run = Run::sh(variables);
+    let pid = run.control.pid();
+    run.finish();
+    assert_eq!(run.output, format!("me {pid}\n"));
+}
+
+#[test]
+fn strangers_are_not_heard() {
+    // This test does not descend from the shim, and lives.
+    let (mut run, path, _sockets) = with_notify("read line");
+    run.control.pid();
+    let stranger = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    stranger.send_to(b"READY=1", &path).unwrap();
+    run.control.send(&Request::Stdin { bytes: b"end\n".to_vec() });
+    loop {
+        match run.control.next().unwrap() {
+            Report::Notified(said) => panic!("a stranger was heard: {said:?}"),
+            Report::Done { .. } => break,
+            _ => {}
+        }
+    }
 }

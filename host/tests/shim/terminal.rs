@@ -28,10 +28,10 @@ fn type_in(run: &mut Run, bytes: &[u8]) {
     assert_eq!(taken, bytes.len());
 }
 
-/// Collects followed output until it contains `text`.
-fn follow_until(control: &mut Control, text: &str) -> String {
+/// Collects followed output until it contains all `texts`; two streams come in no certain order.
+fn follow_until(control: &mut Control, texts: &[&str]) -> String {
     let mut all = String::new();
-    while !all.contains(text) {
+    while !texts.iter().all(|text| all.contains(text)) {
         all += &control.until(|report| match report {
             Report::Output { bytes, .. } => Some(String::from_utf8(bytes.clone()).unwrap()),
             Report::OutputGap { .. } => panic!("something was left out"),
@@ -134,7 +134,8 @@ fn output_is_followed_from_the_place_that_is_told() {
     assert_eq!(run.control.ask(&Request::Tail { on: true }), Report::Tailing { on: true, end });
     let mut silent = run.connect();
     run.control.send(&Request::Stdin { bytes: b"x\n".to_vec() });
-    assert_eq!(follow_until(&mut run.control, "err\n").matches("after x\n").count(), 1);
+    let followed = follow_until(&mut run.control, &["after x\n", "err\n"]);
+    assert_eq!(followed.len(), "after x\nerr\n".len(), "{followed:?}");
     assert!(matches!(run.control.ask(&Request::Tail { on: false }), Report::Tailing { on: false, .. }));
     run.control.send(&Request::Stdin { bytes: b"y\n".to_vec() });
     run.finish();
@@ -153,38 +154,47 @@ fn the_streams_of_a_child_without_a_terminal_are_told_apart() {
     run.control.pid();
     run.control.ask(&Request::Tail { on: true });
     run.control.send(&Request::Stdin { bytes: b"\n".to_vec() });
-    for _ in 0..2 {
+    let mut heard = [(); 2].map(|()| {
         run.control.until(|report| match report {
-            Report::Output { stream: Stream::Stdout, bytes } => Some(assert_eq!(bytes, b"out\n")),
-            Report::Output { stream: Stream::Stderr, bytes } => Some(assert_eq!(bytes, b"err\n")),
+            Report::Output { stream, bytes } => Some((*stream as u8, bytes.clone())),
             _ => None,
-        });
-    }
+        })
+    });
+    heard.sort();
+    let (out, err) = (Stream::Stdout as u8, Stream::Stderr as u8);
+    assert_eq!(heard, [(out, b"out\n".to_vec()), (err, b"err\n".to_vec())]);
 }
 
 #[test]
-fn a_follower_that_does_not_read_misses_what_it_is_told_it_misses() {
-    const LINES: usize = 3_000_000;
-    let script = format!("yes 'a line of some length, for the sake of it' | head -n {LINES}; echo the end");
+fn a_follower_that_does_not_read_is_told_how_much_it_missed() {
+    const LINES: usize = 1_000_000;
+    let line = "a line of some length, for the sake of it\n";
+    let script = format!("read go; yes '{}' | head -n {LINES}; read go; echo the end", line.trim_end());
     let mut run = Run::sh(&script);
     run.control.pid();
     let mut lazy = run.connect();
-    // It says what it wants, and does not read while the child is at it.
-    lazy.send(&Request::Tail { on: true });
-    run.finish();
-    let total = LINES * 44 + "the end\n".len();
-    assert_eq!(run.output.len(), total);
-    let (mut followed, mut missed, mut began) = (0, 0, None);
-    while let Some(report) = lazy.next() {
-        match report {
-            Report::Tailing { end, .. } => began = Some(end),
-            Report::Output { bytes, .. } => followed += bytes.len() as u64,
-            Report::OutputGap { bytes } => missed += bytes,
-            _ => {}
+    lazy.pid();
+    let begun = lazy.ask(&Request::Tail { on: true });
+    assert!(matches!(begun, Report::Tailing { on: true, .. }), "{begun:?}");
+    run.control.send(&Request::Stdin { bytes: b"\n".to_vec() });
+    let flood = LINES * line.len();
+    // It does not read while the child is at it, and the child is not held up by that.
+    run.wait_for_output(|output| output.len() >= flood);
+    run.control.send(&Request::Stdin { bytes: b"\n".to_vec() });
+    let (mut followed, mut missed, mut last) = (0, 0, Vec::new());
+    while !last.ends_with(b"the end\n") {
+        match lazy.next() {
+            Some(Report::Output { bytes, .. }) => {
+                followed += bytes.len();
+                last = bytes;
+            }
+            Some(Report::OutputGap { bytes }) => missed += usize::try_from(bytes).unwrap(),
+            Some(_) => {}
+            None => panic!("{followed} and {missed} bytes, and not the end"),
         }
     }
-    assert!(began.is_some() && missed > 0 && followed > 0, "{began:?} {missed} {followed}");
-    assert!(followed + missed <= total as u64, "{followed} and {missed} of {total}");
+    assert!(missed > 0, "nothing was missed of {flood} bytes");
+    assert_eq!(followed + missed, flood + "the end\n".len());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Where there are no cgroups each test says `SKIPPED` and why for its second half.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ impl OwnCgroup {
         let cgroups = Cgroups::probe(&format!("test-{test}-{}", std::process::id()));
         let dir = cgroups.make(RunId(1), limits);
         if dir.is_none() {
-            eprintln!("SKIPPED the half of {test} with a cgroup: {:?}", cgroups.in_force().why_not);
+            skip("what needs a cgroup", &cgroups);
         }
         Some(Self { dir: dir?, cgroups })
     }
@@ -40,6 +41,13 @@ impl Drop for OwnCgroup {
         self.cgroups.remove_home();
         assert!(is_empty || std::thread::panicking(), "somebody is left in {}", self.dir.display());
     }
+}
+
+/// Says that something is skipped, past the test runner, which shows nothing of tests that pass.
+fn skip(what: &str, cgroups: &Cgroups) {
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    let why = cgroups.in_force().why_not.map_or_else(|| "nobody knows why".to_owned(), |why| why.to_string());
+    let _ = writeln!(io::stderr(), "\nSKIPPED {what} in {test}: {why}");
 }
 
 /// Runs `test` with specs that have no cgroup, and again with specs that have one.
@@ -194,7 +202,7 @@ fn a_limit_on_processes_bounds_a_bomb_and_is_told() {
     let limits = Limits { pids: Some(16), ..Limits::default() };
     let Some(own) = OwnCgroup::make("pids", &limits) else { return };
     if !own.cgroups.in_force().controllers.pids {
-        eprintln!("SKIPPED the limit on processes: {:?}", own.cgroups.in_force().why_not);
+        skip("the limit on processes", &own.cgroups);
         return;
     }
     let mut run = Run::launch(&LaunchSpec { cgroup: Some(own.dir.clone()), ..shell(BOMB) });
@@ -214,7 +222,7 @@ fn an_end_for_want_of_memory_is_told() {
     let limits = Limits { memory: Some(16 << 20), ..Limits::default() };
     let Some(own) = OwnCgroup::make("memory", &limits) else { return };
     if !own.cgroups.in_force().controllers.memory {
-        eprintln!("SKIPPED the limit on memory: {:?}", own.cgroups.in_force().why_not);
+        skip("the limit on memory", &own.cgroups);
         return;
     }
     // `tail` keeps a line that has no end in memory.

@@ -14,7 +14,7 @@ use ostler::config::{Command, EnvVars, ProcessConfig, RestartPolicy, RestartWhen
 use ostler::model::ProcessName;
 use ostler::store::{Catalogue, Store};
 use ostler::supervisor::{
-    Cgroups, Context, Handle, Past, RunEvent, ShimProgram, Snapshot, look_back, supervise,
+    Cgroups, Context, Handle, Past, Ports, RunEvent, ShimProgram, Snapshot, look_back, supervise,
 };
 use tokio::sync::mpsc;
 
@@ -41,12 +41,15 @@ impl Daemon {
             std::fs::create_dir(dir.path().join(name)).unwrap();
         }
         let (events, receiver) = mpsc::unbounded_channel();
+        let catalogue = Arc::new(Catalogue::open(&dir.path().join("catalogue.sqlite")).unwrap());
         let context = Arc::new(Context {
-            catalogue: Arc::new(Catalogue::open(&dir.path().join("catalogue.sqlite")).unwrap()),
+            ports: Ports::new(dir.path(), Arc::clone(&catalogue), &dir.path().join("ports")).unwrap(),
+            catalogue,
             store: Arc::new(Store::open(&dir.path().join("log")).unwrap().0),
             runs_dir: dir.path().join("runs"),
             sockets_dir: dir.path().join("run"),
             shim: ShimProgram { program: PathBuf::from(env!("CARGO_BIN_EXE_ostler-shim")) },
+            project_dir: dir.path().to_owned(),
             events,
             cgroups: Cgroups::probe(&dir.path().file_name().unwrap().to_string_lossy()),
         });
@@ -141,6 +144,15 @@ pub fn obey() {
             ("send", text) => {
                 let mut command = std::process::Command::new(std::env::current_exe().unwrap());
                 command.args(["--exact", "as_a_child"]).env(SAY, text).status().unwrap();
+            }
+            // As much as the socket takes, for as long as the process lives.
+            ("flood", text) => {
+                let text = text.to_owned();
+                std::thread::spawn(move || {
+                    for number in 0u64.. {
+                        say(&format!("STATUS={text} {number}"));
+                    }
+                });
             }
             ("exit", code) => std::process::exit(code.parse().unwrap()),
             (other, _) => panic!("{other}?"),

@@ -71,6 +71,59 @@ async fn a_process_is_ready_by_its_own_word_and_as_long_as_it_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_words_drowns_neither_the_others_nor_the_connection() {
+    let mut config = obedient();
+    config.ready = ready(Check::Notify);
+    let daemon = Daemon::new(config);
+    let handle = daemon.start().await.clone();
+    daemon.tell("flood word").await;
+    // A connection that nobody reads is filled by no number of words.
+    let run = handle.snapshot().run.unwrap();
+    let silent = std::os::unix::net::UnixStream::connect(daemon.context.shim_socket(run)).unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..20 {
+        let snapshot = until(&handle, "another word is heard", |snapshot| {
+            snapshot.status.as_ref().is_some_and(|status| !seen.contains(status))
+        });
+        seen.insert(snapshot.await.status.unwrap());
+    }
+    daemon.tell("say READY=1").await;
+    until(&handle, "it is ready all the same", |snapshot| snapshot.ready).await;
+    drop(silent);
+    assert_eq!(handle.snapshot().run, Some(run));
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn time_that_is_asked_for_is_given() {
+    let mut config = obedient();
+    config.ready = Ready { check: Some(Check::Notify), timeout: Duration::from_secs(1) };
+    config.stop.grace = Duration::from_secs(1);
+    // Ends by itself once its input is over, and not by the signal.
+    config.stop.signal = libc::SIGURG;
+    let daemon = Daemon::new(config);
+    let handle = daemon.start().await.clone();
+    daemon.tell("say EXTEND_TIMEOUT_USEC=3000000").await;
+    let begun = std::time::Instant::now();
+    let snapshot = until(&handle, "its time is over", |snapshot| snapshot.state == State::Unhealthy).await;
+    assert!(begun.elapsed() >= Duration::from_millis(2500), "{:?} {snapshot:?}", begun.elapsed());
+    daemon.tell("say READY=1").await;
+    until(&handle, "it is ready", |snapshot| snapshot.ready).await;
+
+    let stopping = {
+        let handle = handle.clone();
+        tokio::spawn(async move { handle.stop().await })
+    };
+    until(&handle, "it is being stopped", |snapshot| snapshot.state == State::Stopping).await;
+    let begun = std::time::Instant::now();
+    daemon.tell("say EXTEND_TIMEOUT_USEC=3000000|STOPPING=1").await;
+    let stopped = stopping.await.unwrap();
+    assert!(begun.elapsed() >= Duration::from_millis(2500), "{stopped:?}");
+    assert_eq!(stopped.how.as_deref(), Some("killed by SIGKILL (9) after a grace of 1s"));
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_silent_watchdog_is_restarted() {
     let mut config = obedient();
     config.ready = ready(Check::Notify);
@@ -286,5 +339,44 @@ async fn a_directory_is_no_command() {
     assert_eq!(error, "program /tmp is a directory; correct `command`");
     let snapshot = daemon.handle().snapshot();
     assert_eq!((snapshot.state, snapshot.reason), (State::Failed, Some(error)));
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_that_the_disk_prevents_is_tried_again() {
+    let mut config = obedient();
+    config.restart = RestartPolicy { max: 1_000_000, ..restart(RestartWhen::OnFailure) };
+    let daemon = Daemon::new(config);
+    let handle = daemon.start().await.clone();
+    let (runs, aside) = (daemon.context.runs_dir.clone(), daemon.dir.path().join("aside"));
+    std::fs::rename(&runs, &aside).unwrap();
+    std::fs::write(&runs, "no directory").unwrap();
+    daemon.tell("exit 1").await;
+    let is_refused = |reason: &String| reason.contains("the log and run store cannot be written");
+    let snapshot = until(&handle, "it cannot be started again", |snapshot| {
+        snapshot.state == State::Backoff && snapshot.reason.as_ref().is_some_and(is_refused)
+    });
+    assert_eq!(snapshot.await.run, None);
+    std::fs::remove_file(&runs).unwrap();
+    std::fs::rename(&aside, &runs).unwrap();
+    until(&handle, "it is started again", |snapshot| snapshot.pid.is_some()).await;
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_is_gone_is_not_tried_again() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("once");
+    std::fs::write(&program, "#!/bin/sh\nrm \"$0\"\nexit 1\n").unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut config = shell("");
+    config.command = words(&[program.to_str().unwrap()]);
+    config.restart = restart(RestartWhen::Always);
+    let daemon = Daemon::new(config);
+    let handle = daemon.start().await.clone();
+    let snapshot = until(&handle, "it is given up", |snapshot| snapshot.state == State::Failed).await;
+    let expected = format!("program {} does not exist; correct `command`", program.display());
+    assert_eq!((snapshot.restarts, snapshot.reason), (1, Some(expected)));
     daemon.end().await;
 }

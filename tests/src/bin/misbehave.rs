@@ -18,6 +18,8 @@ Usage: misbehave [--pid-file FILE] HOW [ARGUMENT...]
   close-output         prints `ready`, closes both outputs, lives on
   fork-exit            forks a child that lives on and holds the pipes; prints its pid, exits 0
   setsid-escape        like fork-exit, but the child is in a session of its own, twice forked
+  serve-escaped PORT   like setsid-escape, and the child serves as `serve` does
+  freeze               prints `ready` and stops itself, as by SIGSTOP
   orphan-flood         like setsid-escape, and the child prints lines until it is killed
   binary BYTES [SEED]  prints that many pseudo-random bytes, NULs included; exits 0
   flood N LENGTH       prints N numbered lines of LENGTH bytes, newline included, as fast as it can; exits 0
@@ -59,6 +61,11 @@ fn misbehave(args: &[String], pids: &PidFile) -> io::Result<()> {
         ["close-output"] => close_output(),
         ["fork-exit"] => fork_exit(pids),
         ["setsid-escape"] => setsid_escape(pids, live_on),
+        ["serve-escaped", port] => {
+            let port = number(port)?;
+            setsid_escape(pids, move || serve(port))
+        }
+        ["freeze"] => freeze(),
         ["orphan-flood"] => setsid_escape(pids, || flood(u64::MAX, 100)),
         ["binary", bytes] => binary(number(bytes)?, 1),
         ["binary", bytes, seed] => binary(number(bytes)?, number(seed)?),
@@ -99,6 +106,13 @@ fn ignore_term() -> io::Result<()> {
         unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
     say("ready\n")?;
+    live_on()
+}
+
+fn freeze() -> io::Result<()> {
+    say("ready\n")?;
+    // SAFETY: stops this process until somebody lets it go on.
+    unsafe { libc::raise(libc::SIGSTOP) };
     live_on()
 }
 

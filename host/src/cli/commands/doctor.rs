@@ -15,6 +15,7 @@ use crate::supervisor::Cgroups;
 /// systemd: each with a remedy where something is missing. Starts nothing; where the daemon runs,
 /// it is asked. Ends with 1 when something fails.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct Args {
     /// Prints {checks: [{name, health, text, remedy}], fails, warns}
     #[arg(long)]

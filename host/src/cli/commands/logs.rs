@@ -8,7 +8,7 @@ use crate::cli::exit::CliError;
 use crate::cli::follow::{Follower, PAGE_LINES};
 use crate::cli::printer::Printer;
 use crate::config::parse_duration;
-use crate::model::{Level, RunId, Stream};
+use crate::model::{Level, ProcessName, RunId, Stream};
 
 /// Lines shown when nothing says how many.
 const DEFAULT_LINES: usize = 100;
@@ -18,7 +18,7 @@ const DEFAULT_LINES: usize = 100;
 /// Shows the newest 100 lines; with `--since` all lines since then.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Processes to show; all when none is named
+    /// Processes and groups to show; all when none is named
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 
@@ -116,9 +116,14 @@ async fn printer(args: &Args, context: &Context, client: &mut Client) -> Result<
         return Ok(Printer::Json);
     }
     let views = client.list().await?;
-    let shown = |name: &str| args.names.is_empty() || args.names.iter().any(|wanted| wanted == name);
-    let names: Vec<_> = views.into_iter().map(|view| view.name).filter(|name| shown(name.as_str())).collect();
-    Ok(Printer::text(context.palette, &names))
+    let is_it = |name: &ProcessName, wanted: &str| name.as_str() == wanted || name.base().as_str() == wanted;
+    let names: Vec<_> = views.into_iter().map(|view| view.name).collect();
+    // What is no process is a group, which may have any of them in it.
+    let all = args.names.iter().any(|wanted| !names.iter().any(|name| is_it(name, wanted)));
+    let shown = |name: &&ProcessName| {
+        all || args.names.is_empty() || args.names.iter().any(|wanted| is_it(name, wanted))
+    };
+    Ok(Printer::text(context.palette, names.iter().filter(shown).collect::<Vec<_>>()))
 }
 
 /// Returns whether `since` is a time or a duration; anything else is a cursor, or for the daemon to refuse.

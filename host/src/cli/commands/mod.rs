@@ -1,20 +1,30 @@
 //! The commands: a file each, its doc comment the help, `Args` the options, `run` what it does.
 
+pub mod add;
 pub mod attach;
 pub mod daemon;
 pub mod demo;
 pub mod diagnose;
 pub mod doctor;
 pub mod down;
+pub mod group;
 pub mod health;
 pub mod init;
+pub mod inspect;
 pub mod logs;
 pub mod mcp;
 pub mod plugin;
 pub mod ps;
+pub mod reload;
+pub mod reload_config;
+pub mod remove;
 pub mod restart;
+pub mod run;
+pub mod scale;
 pub mod send;
+pub mod signal;
 pub mod start;
+pub mod stats;
 pub mod status;
 pub mod stop;
 pub mod up;
@@ -33,12 +43,23 @@ pub enum Command {
     Start(start::Args),
     Stop(stop::Args),
     Restart(restart::Args),
+    Run(run::Args),
+    Reload(reload::Args),
+    Signal(signal::Args),
+    Scale(scale::Args),
+    #[command(subcommand)]
+    Group(group::Command),
+    Add(add::Args),
+    Remove(remove::Args),
+    ReloadConfig(reload_config::Args),
     Logs(logs::Args),
     Wait(wait::Args),
     Send(send::Args),
     Attach(attach::Args),
     Diagnose(diagnose::Args),
     Health(health::Args),
+    Inspect(inspect::Args),
+    Stats(stats::Args),
     #[command(subcommand)]
     Plugin(plugin::Command),
     Status(status::Args),
@@ -57,15 +78,26 @@ impl Command {
             Self::Wait(args) => args.json,
             Self::Diagnose(args) => args.json,
             Self::Health(args) => args.json,
+            Self::Inspect(args) => args.json,
+            Self::Stats(args) => args.json,
             Self::Plugin(plugin::Command::List(args)) => args.json,
             Self::Status(args) => args.json,
             Self::Doctor(args) => args.json,
+            Self::Group(group::Command::List(args)) => args.json,
             Self::Init(_)
             | Self::Up(_)
             | Self::Down(_)
             | Self::Start(_)
             | Self::Stop(_)
             | Self::Restart(_)
+            | Self::Run(_)
+            | Self::Reload(_)
+            | Self::Signal(_)
+            | Self::Scale(_)
+            | Self::Group(_)
+            | Self::Add(_)
+            | Self::Remove(_)
+            | Self::ReloadConfig(_)
             | Self::Send(_)
             | Self::Attach(_)
             | Self::Mcp(_)
@@ -87,12 +119,22 @@ impl Command {
             Self::Start(args) => block_on(start::run(args, context)),
             Self::Stop(args) => block_on(stop::run(args, context)),
             Self::Restart(args) => block_on(restart::run(args, context)),
+            Self::Run(args) => block_on(run::run(args, context)),
+            Self::Reload(args) => block_on(reload::run(args, context)),
+            Self::Signal(args) => block_on(signal::run(args, context)),
+            Self::Scale(args) => block_on(scale::run(args, context)),
+            Self::Group(command) => block_on(group::run(command, context)),
+            Self::Add(args) => block_on(add::run(args, context)),
+            Self::Remove(args) => block_on(remove::run(args, context)),
+            Self::ReloadConfig(args) => block_on(reload_config::run(args, context)),
             Self::Logs(args) => block_on(logs::run(args, context)),
             Self::Wait(args) => block_on(wait::run(args, context)),
             Self::Send(args) => block_on(send::run(args, context)),
             Self::Attach(args) => block_on(attach::run(args, context)),
             Self::Diagnose(args) => block_on(diagnose::run(args, context)),
             Self::Health(args) => block_on(health::run(args, context)),
+            Self::Inspect(args) => block_on(inspect::run(args, context)),
+            Self::Stats(args) => block_on(stats::run(args, context)),
             Self::Plugin(command) => block_on(plugin::run(command, context)),
             Self::Status(args) => block_on(status::run(args, context)),
             Self::Doctor(args) => block_on(doctor::run(args, context)),

@@ -4,9 +4,11 @@ use super::{Code, Context, Outcome};
 use crate::cli::render;
 
 /// Lists the processes and how they are
+///
+/// A port in parentheses is one that a process was given and does not listen on.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Prints an array of {name, state, pid, run, ready, uptime_ms, restarts, exit, ports}
+    /// Prints an array of {name, state, pid, run, ready, uptime_ms, restarts, exit, ports, port}
     #[arg(long)]
     pub json: bool,
 }

@@ -8,7 +8,7 @@ use crate::cli::render;
 /// Stops processes and starts them again
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The processes' names
+    /// The names of processes and groups
     #[arg(value_name = "NAME", required_unless_present = "all")]
     names: Vec<String>,
 
@@ -27,7 +27,10 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     for name in args.names {
         match client.restart(name).await {
             Ok(reply) => {
-                context.print(&format!("{}\n", render::one_line(context.palette, &reply.process)))?;
+                if let Some(warning) = &reply.warning {
+                    context.note(warning);
+                }
+                context.print(&render::started(context.palette, &reply))?;
             }
             Err(error) if error.is_refusal() => {
                 code = first_failure(code, context.tell(&CliError::from(error)));

@@ -6,12 +6,13 @@ use crate::cli::render;
 
 /// Starts processes, each by its name
 ///
-/// Unlike `up` it starts nothing they depend on. A process that runs is left as it is.
+/// What a process depends on and does not run is started before it, and told. A process that runs
+/// is left as it is. Several replicas are started together; a group's name stands for its members.
 /// `ostler wait NAME` waits until it is ready.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// The processes' names
+    /// The names of processes and groups; `api` is all replicas of it, `api#1` and `api#2` are one
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
 }
@@ -26,9 +27,7 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
                 if let Some(warning) = &reply.warning {
                     context.note(warning);
                 }
-                let already = if reply.already_running { " (ran already)" } else { "" };
-                context
-                    .print(&format!("{}{already}\n", render::one_line(context.palette, &reply.process)))?;
+                context.print(&render::started(context.palette, &reply))?;
             }
             Err(error) if error.is_refusal() => {
                 code = first_failure(code, context.tell(&CliError::from(error)));

@@ -13,14 +13,17 @@ const LAST_LINES: usize = 10;
 
 /// Starts the processes and shows their output until Ctrl-C
 ///
-/// Starts the named processes, or all with `autostart`, each after those it depends on; what
-/// runs already is left as it is. Ctrl-C stops everything in order, and the daemon; a second
-/// Ctrl-C leaves at once. When every process has ended by itself the command ends too, with 1 if
-/// one of them failed, and the daemon stays to be asked why.
+/// Starts the named processes and groups, or all with `autostart`, each after those it depends
+/// on; what runs already is left as it is, and what others only need to have ended well is not run
+/// again. What has changed in ostler.toml is taken up before.
+///
+/// Ctrl-C stops everything in order, and the daemon; a second Ctrl-C leaves at once. When every
+/// process has ended by itself the command ends too, with 1 if one of them failed, and the daemon
+/// stays to be asked why.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// Processes to start, with what they depend on
+    /// Processes and groups to start, with what they depend on
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 
@@ -32,7 +35,8 @@ pub struct Args {
 /// Starts processes.
 pub async fn run(args: Args, context: &Context) -> Outcome {
     let paths = context.paths()?;
-    if paths.config_file.is_none() {
+    // Without a file there may still be what was added to a daemon that runs.
+    if paths.config_file.is_none() && context.running_client(&paths).await?.is_none() {
         return Err(no_config(&paths));
     }
     if !args.detach {

@@ -90,6 +90,8 @@ mod tests {
                 exit,
                 ports: Vec::new(),
                 status: None,
+                next: None,
+                port: None,
             },
             summary: "`api` failed with exit code 1 after 1.5 s; port 8000 is taken.".into(),
             command: "python manage.py runserver 8000".into(),

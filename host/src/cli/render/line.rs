@@ -70,7 +70,8 @@ impl LineFormat {
     /// remarks in between.
     pub fn show(&self, line: &Line) -> String {
         let palette = self.palette;
-        let text = visible(&line.text);
+        // A program on a terminal that writes `\r\n` itself has the terminal add another return.
+        let text = visible(line.text.trim_end_matches('\r'));
         let name = format!("{:width$}", line.process.as_str(), width = self.width);
         let (mark, mark_style, text_style) = match line.stream {
             Stream::Stdout => ("|", FAINT, style::of_level(line.level)),

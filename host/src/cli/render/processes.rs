@@ -6,27 +6,34 @@ use super::duration::duration;
 use super::style::{self, FAINT, Palette};
 use super::table::{Cell, table};
 use super::text::visible;
-use crate::api::ProcessView;
+use crate::api::{ProcessView, StartReply, Why};
+use crate::model::Time;
 
 /// Returns the table of `ostler ps`.
 pub fn processes(palette: Palette, views: &[ProcessView]) -> String {
+    const HEADINGS: [&str; 7] = ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "PORTS", "LAST EXIT"];
+    let has_next = views.iter().any(|view| view.next.is_some());
+    let has_status = views.iter().any(|view| view.status.is_some());
     let rows: Vec<_> = views.iter().map(row).collect();
-    let headings = ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "PORTS", "LAST EXIT"];
-    if views.iter().all(|view| view.status.is_none()) {
-        return table(palette, headings, &rows);
+    if !has_next && !has_status {
+        return table(palette, HEADINGS, &rows);
     }
-    // Few processes say anything of themselves; the column is there when one does.
-    let [a, b, c, d, e, f, g] = headings;
-    let rows: Vec<_> = rows
-        .into_iter()
-        .zip(views)
-        .map(|([a, b, c, d, e, f, g], view)| {
-            let status =
-                view.status.as_deref().map_or_else(String::new, |status| visible(status).to_string());
-            [a, b, c, d, e, f, g, status.into()]
-        })
-        .collect();
-    table(palette, [a, b, c, d, e, f, g, "STATUS"], &rows)
+    // Few processes have a schedule, and few say anything of themselves: a column is there when one does.
+    let now = Time::now();
+    let next = |view: &ProcessView| {
+        let due = or_dash(view.next.map(|next| format!("in {}", duration(next.since(now)))));
+        if has_next { due } else { "".into() }
+    };
+    let status = |view: &ProcessView| -> Cell {
+        view.status.as_deref().map_or_else(String::new, |status| visible(status).to_string()).into()
+    };
+    let wider =
+        |[a, b, c, d, e, f, g]: [Cell; 7], next: Cell, status: Cell| [a, b, c, d, next, e, f, g, status];
+    let rows: Vec<_> =
+        rows.into_iter().zip(views).map(|(row, view)| wider(row, next(view), status(view))).collect();
+    let [a, b, c, d, e, f, g] = HEADINGS;
+    let (next, status) = (if has_next { "NEXT" } else { "" }, if has_status { "STATUS" } else { "" });
+    table(palette, [a, b, c, d, next, e, f, g, status], &rows)
 }
 
 fn row(view: &ProcessView) -> [Cell; 7] {
@@ -37,7 +44,7 @@ fn row(view: &ProcessView) -> [Cell; 7] {
         or_dash(view.pid),
         or_dash(view.uptime_ms.map(|millis| duration(Duration::from_millis(millis)))),
         view.restarts.to_string().into(),
-        or_dash((!view.ports.is_empty()).then(|| ports(view))),
+        or_dash(ports_or_given(view)),
         view.exit.map_or_else(|| Cell::styled("-", FAINT), |exit| Cell::styled(exit.to_string(), exit_style)),
     ]
 }
@@ -59,8 +66,35 @@ pub fn one_line(palette: Palette, view: &ProcessView) -> String {
     format!("{}  {state}  {details}", view.name).trim_end().to_owned()
 }
 
+/// Returns what a start has started, a line for each: what was named, and what it needed besides.
+pub fn started(palette: Palette, reply: &StartReply) -> String {
+    let line = |view: &ProcessView, already: bool, remark: &str| {
+        let already = if already { " (ran already)" } else { "" };
+        format!("{}{already}{remark}\n", one_line(palette, view))
+    };
+    let mut text = line(&reply.process, reply.already_running, "");
+    for also in &reply.also {
+        let remark = match also.why {
+            Why::Named => "",
+            Why::Dependency => " (it is depended on)",
+        };
+        text.push_str(&line(&also.process, also.already_running, remark));
+    }
+    text
+}
+
 fn ports(view: &ProcessView) -> String {
     view.ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// Ports it listens on; in parentheses the one it was given and does not listen on.
+fn ports_or_given(view: &ProcessView) -> Option<String> {
+    let given = view.port.filter(|port| !view.ports.contains(port)).map(|port| format!("({port})"));
+    match (view.ports.is_empty(), given) {
+        (true, given) => given,
+        (false, None) => Some(ports(view)),
+        (false, Some(given)) => Some(format!("{},{given}", ports(view))),
+    }
 }
 
 fn or_dash(value: Option<impl ToString>) -> Cell {
@@ -85,6 +119,8 @@ mod tests {
             exit: None,
             ports: Vec::new(),
             status: None,
+            next: None,
+            port: None,
         }
     }
 
@@ -100,6 +136,7 @@ mod tests {
         let killed = Exit { code: None, signal: Some(9) };
         let worker = ProcessView {
             pid: Some(4712),
+            port: Some(20_117),
             uptime_ms: Some(90),
             restarts: 2,
             exit: Some(killed),
@@ -115,7 +152,7 @@ mod tests {
         insta::assert_snapshot!(processes(Palette::PLAIN, &views()), @r"
         NAME    STATE    PID   UPTIME   RESTARTS  PORTS      LAST EXIT
         api     ready    4711  12m 34s  0         8000,8001  -
-        worker  running  4712  90ms     2         -          killed by SIGKILL (9)
+        worker  running  4712  90ms     2         (20117)    killed by SIGKILL (9)
         web     failed   -     -        0         -          exit code 1
         db      stopped  -     -        0         -          -
         ");
@@ -130,6 +167,15 @@ mod tests {
         api     ready    4711  12m 34s  0         8000,8001  -                      Processing ␛[31mrequests
         worker  running  4712  90ms     2         -          killed by SIGKILL (9)
         ");
+    }
+
+    #[test]
+    fn a_schedule_adds_a_column() {
+        let due = ProcessView { next: Some(Time(i64::MAX)), ..view("clean", State::Exited) };
+        let shown = processes(Palette::PLAIN, &[due, view("db", State::Stopped)]);
+        let lines: Vec<&str> = shown.lines().collect();
+        assert!(lines[0].contains("UPTIME  NEXT "), "{shown}");
+        assert!(lines[1].contains(" in ") && !lines[2].contains(" in "), "{shown}");
     }
 
     #[test]
@@ -166,6 +212,8 @@ mod tests {
         let mut promised = ["name", "state", "pid", "run", "ready", "uptime_ms", "restarts", "exit", "ports"];
         promised.sort_unstable();
         assert_eq!(keys, promised);
+        // One that was given a port says so besides.
+        assert_eq!(json[1]["port"], 20_117);
         assert_eq!(json[1]["exit"], serde_json::json!({"code": null, "signal": 9}));
         assert!(json[3]["exit"].is_null());
     }

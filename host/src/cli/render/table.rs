@@ -51,7 +51,8 @@ fn push_row<const N: usize>(
             shown.push_str(&palette.paint(style, text).to_string());
             padding = 0;
         }
-        padding += width - text.chars().count() + 2;
+        // A column without a heading and without a cell is not there.
+        padding += if *width == 0 { 0 } else { width - text.chars().count() + 2 };
     }
     shown.push('\n');
 }

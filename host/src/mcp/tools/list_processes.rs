@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::api::{Api, Caller, ProcessView};
+use crate::api::{Api, Caller, GroupView, ProcessView};
 
 use super::super::reply::{Failure, Reply};
-use super::super::text::grouped;
+use super::super::text::{clean_within, grouped};
 use super::super::{budget, view};
 use super::{Effect, Id, Spec, Toolset};
 
@@ -21,18 +21,23 @@ pub const SPEC: Spec = Spec {
     output: || {
         view::object(
             [("processes", json!({"type": "array", "items": view::process_schema()}))],
-            [("hint", view::string())],
+            [("groups", view::strings()), ("hint", view::string())],
         )
     },
 };
 
 pub async fn call(api: &Api, caller: &Caller) -> Result<Reply, Failure> {
-    Ok(render(&api.list(caller).await?))
+    Ok(render(&api.list(caller).await?, &api.groups(caller).await?))
 }
 
-fn render(processes: &[ProcessView]) -> Reply {
+/// What to do where there is nothing.
+const NONE: &str =
+    "no processes are defined: call add_process, or add [process.NAME] with a command to ostler.toml";
+
+fn render(processes: &[ProcessView], groups: &[GroupView]) -> Reply {
     const HINT_TOKENS: usize = 60;
-    let mut left = Reply::default().left(HINT_TOKENS);
+    let reply = Reply::default().with_some("groups", told(groups));
+    let mut left = reply.left(HINT_TOKENS);
     let mut shown: Vec<Value> = Vec::new();
     for process in processes {
         let process = view::process(process);
@@ -44,16 +49,26 @@ fn render(processes: &[ProcessView]) -> Reply {
         shown.push(process);
     }
     let hint = match processes.len() - shown.len() {
-        0 if processes.is_empty() => {
-            Some("no processes are defined: add [process.NAME] with a command to ostler.toml".to_owned())
-        }
+        0 if processes.is_empty() => Some(NONE.to_owned()),
         0 => None,
         missing => Some(format!(
             "{} more processes are not shown; ask for one by its name with diagnose_process",
             grouped(missing)
         )),
     };
-    Reply::default().with("processes", shown).with_some("hint", hint)
+    reply.with("processes", shown).with_some("hint", hint)
+}
+
+/// Tells each group in a line: `web: api, worker`.
+fn told(groups: &[GroupView]) -> Option<Vec<String>> {
+    /// Groups shown, and the estimated tokens of each.
+    const SHOWN: usize = 20;
+    const TOKENS: usize = 60;
+    let line = |group: &GroupView| {
+        let members: Vec<&str> = group.members.iter().map(|member| member.as_str()).collect();
+        clean_within(&format!("{}: {}", group.name, members.join(", ")), TOKENS)
+    };
+    (!groups.is_empty()).then(|| groups.iter().take(SHOWN).map(line).collect())
 }
 
 #[cfg(test)]
@@ -61,17 +76,30 @@ mod tests {
     use super::super::super::view::tests::view;
     use super::*;
     use crate::bounds;
+    use crate::model::ProcessName;
 
     #[test]
     fn an_empty_project_is_told_what_to_do() {
-        insta::assert_snapshot!(render(&[]).into_value(), @r#"{"hint":"no processes are defined: add [process.NAME] with a command to ostler.toml","processes":[]}"#);
+        insta::assert_snapshot!(render(&[], &[]).into_value(), @r#"{"hint":"no processes are defined: call add_process, or add [process.NAME] with a command to ostler.toml","processes":[]}"#);
+    }
+
+    #[test]
+    fn groups_are_told_in_a_line_each() {
+        let group = GroupView {
+            name: "web".to_owned(),
+            members: ["api", "worker"].map(|name| ProcessName::new(name).unwrap()).to_vec(),
+            start_delay_ms: 0,
+            stop: "reverse".to_owned(),
+        };
+        let reply = render(&[view("api", "ready")], &[group]).into_value();
+        assert_eq!(reply["groups"], json!(["web: api, worker"]));
     }
 
     #[test]
     fn hundreds_of_processes_stay_within_the_budget() {
         let processes: Vec<ProcessView> =
             (0..600).map(|index| view(&format!("worker-with-a-long-name-{index}"), "ready")).collect();
-        let reply = render(&processes).into_value();
+        let reply = render(&processes, &[]).into_value();
         assert!(budget::json_tokens(&reply) <= bounds::REPLY_TOKENS);
         let shown = reply["processes"].as_array().unwrap().len();
         assert!(shown > 50);

@@ -16,13 +16,24 @@ use super::arguments::{self, Argument, Arguments};
 use super::reply::{Failure, Reply};
 use super::toolset::{Toolset, Toolsets};
 
+mod add_process;
+mod add_to_group;
 mod check_process_health;
+mod create_group;
 mod diagnose_process;
 mod get_logs;
+mod get_process_info;
+mod get_process_stats;
+mod get_system_stats;
+mod kill_process;
 mod list_processes;
+mod reload_process;
+mod remove_process;
 mod restart_process;
 mod send_input;
+mod start_group;
 mod start_process;
+mod stop_group;
 mod stop_process;
 mod wait_for;
 
@@ -38,6 +49,17 @@ enum Id {
     SendInput,
     DiagnoseProcess,
     CheckProcessHealth,
+    KillProcess,
+    ReloadProcess,
+    AddProcess,
+    RemoveProcess,
+    CreateGroup,
+    AddToGroup,
+    StartGroup,
+    StopGroup,
+    GetProcessInfo,
+    GetProcessStats,
+    GetSystemStats,
 }
 
 /// What a client may be told of a tool.
@@ -67,7 +89,7 @@ enum Effect {
 }
 
 /// Every tool, in the order clients list them.
-const TOOLS: [&Spec; 9] = [
+const TOOLS: [&Spec; 20] = [
     &list_processes::SPEC,
     &start_process::SPEC,
     &stop_process::SPEC,
@@ -77,6 +99,17 @@ const TOOLS: [&Spec; 9] = [
     &send_input::SPEC,
     &diagnose_process::SPEC,
     &check_process_health::SPEC,
+    &kill_process::SPEC,
+    &reload_process::SPEC,
+    &add_process::SPEC,
+    &remove_process::SPEC,
+    &create_group::SPEC,
+    &add_to_group::SPEC,
+    &start_group::SPEC,
+    &stop_group::SPEC,
+    &get_process_info::SPEC,
+    &get_process_stats::SPEC,
+    &get_system_stats::SPEC,
 ];
 
 /// Returns the tools of `toolsets`.
@@ -125,6 +158,17 @@ impl Spec {
             Id::SendInput => send_input::call(api, caller, &arguments).await,
             Id::DiagnoseProcess => diagnose_process::call(api, caller, &arguments).await,
             Id::CheckProcessHealth => check_process_health::call(api, caller, &arguments).await,
+            Id::KillProcess => kill_process::call(api, caller, &arguments).await,
+            Id::ReloadProcess => reload_process::call(api, caller, &arguments).await,
+            Id::AddProcess => add_process::call(api, caller, &arguments).await,
+            Id::RemoveProcess => remove_process::call(api, caller, &arguments).await,
+            Id::CreateGroup => create_group::call(api, caller, &arguments).await,
+            Id::AddToGroup => add_to_group::call(api, caller, &arguments).await,
+            Id::StartGroup => start_group::call(api, caller, &arguments).await,
+            Id::StopGroup => stop_group::call(api, caller, &arguments).await,
+            Id::GetProcessInfo => get_process_info::call(api, caller, &arguments).await,
+            Id::GetProcessStats => get_process_stats::call(api, caller, &arguments).await,
+            Id::GetSystemStats => get_system_stats::call(api, caller).await,
         }
     }
 }
@@ -134,6 +178,24 @@ impl Spec {
 fn wait_ms(seconds: u64) -> u64 {
     let most = bounds::MCP_WAIT.saturating_sub(Duration::from_secs(1));
     Duration::from_secs(seconds).min(most).as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+/// Waits for a start as long as a call may take: what it depends on may take longer, or never come.
+async fn in_time<T>(
+    name: &str,
+    start: impl Future<Output = Result<T, crate::api::ApiError>>,
+) -> Result<T, Failure> {
+    let most = Duration::from_millis(wait_ms(u64::MAX));
+    match tokio::time::timeout(most, start).await {
+        Ok(started) => Ok(started?),
+        Err(_) => Err(Failure::with_lines(
+            &format!(
+                "`{name}` is not started yet: it waits for what it depends on, and starts when that is so"
+            ),
+            Some("list_processes shows what it waits for; wait_for goes on waiting"),
+            &[],
+        )),
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::super::arguments::{Argument, Arguments};
 use super::super::reply::{Failure, Reply};
 use super::super::view;
 use super::start_process::{self, WAIT_READY};
-use super::{Effect, Id, Spec, Toolset};
+use super::{Effect, Id, Spec, Toolset, in_time};
 
 pub const SPEC: Spec = Spec {
     id: Id::RestartProcess,
@@ -21,6 +21,7 @@ pub const SPEC: Spec = Spec {
 };
 
 pub async fn call(api: &Api, caller: &Caller, arguments: &Arguments) -> Result<Reply, Failure> {
-    let started = api.restart(caller, arguments.required("name")).await?;
+    let started =
+        in_time(arguments.required("name"), api.restart(caller, arguments.required("name"))).await?;
     start_process::finish(api, caller, arguments, started).await
 }

@@ -11,23 +11,15 @@ pub const SPEC: Spec = Spec {
     id: Id::SendInput,
     name: "send_input",
     title: "Send input to a process",
-    description: "Type into a running process: text, such as the answer to a prompt, or keys, such as ctrl-c. Returns \
-                  next_cursor: pass it as since to wait_for or get_logs to read what it answers.",
+    description: "Type text into a running process, such as the answer to a prompt, then press keys. Returns \
+                  next_cursor: since for wait_for or get_logs to read the answer.",
     toolset: Toolset::Core,
     effect: Effect::Acts { destructive: true },
     arguments: &[
         Argument::NAME,
         Argument::optional("text", Kind::Text, ""),
-        Argument::optional(
-            "keys",
-            Kind::Texts,
-            "Pressed after the text: enter, ctrl-c, up, tab, escape, f1, …",
-        ),
-        Argument::optional(
-            "enter",
-            Kind::Flag { default: true },
-            "End the text with enter; default false with keys",
-        ),
+        Argument::optional("keys", Kind::Texts, "enter, ctrl-c, up, …"),
+        Argument::optional("enter", Kind::Flag { default: true }, "End the text with enter; not with keys"),
         Argument::optional("eof", Kind::Flag { default: false }, "Then close standard input"),
     ],
     output: || {

@@ -8,7 +8,7 @@ use super::super::arguments::{Argument, Arguments, Kind};
 use super::super::reply::{Failure, Reply, bounded};
 use super::super::view;
 use super::wait_for::outcome_word;
-use super::{Effect, Id, Spec, Toolset, wait_ms};
+use super::{Effect, Id, Spec, Toolset, in_time, wait_ms};
 
 /// The argument that makes one call of start and wait.
 pub const WAIT_READY: Argument =
@@ -21,8 +21,9 @@ pub const SPEC: Spec = Spec {
     id: Id::StartProcess,
     name: "start_process",
     title: "Start a process",
-    description: "Start a process; one that runs already is left alone. Returns its state and next_cursor, from where \
-                  get_logs reads this run. With wait_ready a failed start returns its exit and last lines.",
+    description: "Start a process, after what it depends on; one that runs already is left alone. Returns its state and \
+                  next_cursor, from where get_logs reads this run. With wait_ready a failed start returns its exit \
+                  and last lines.",
     toolset: Toolset::Core,
     effect: Effect::Ensures { destructive: false },
     arguments: &[Argument::NAME, WAIT_READY],
@@ -39,12 +40,13 @@ pub fn output() -> Map<String, Value> {
             ("reason", view::string()),
             ("tail", view::strings()),
             ("hint", view::string()),
+            ("also_started", view::strings()),
         ],
     )
 }
 
 pub async fn call(api: &Api, caller: &Caller, arguments: &Arguments) -> Result<Reply, Failure> {
-    let started = api.start(caller, arguments.required("name")).await?;
+    let started = in_time(arguments.required("name"), api.start(caller, arguments.required("name"))).await?;
     finish(api, caller, arguments, started).await
 }
 
@@ -71,7 +73,17 @@ fn render(started: &StartReply) -> Reply {
         .with("process", view::process(&started.process))
         .with_some("already_running", started.already_running.then_some(true))
         .with("next_cursor", bounded(&started.cursor))
+        .with_some("also_started", also_started(started))
         .with_some("hint", started.warning.as_deref().map(bounded))
+}
+
+/// Names what was started besides: dependencies, further replicas, members of a group.
+fn also_started(started: &StartReply) -> Option<Vec<String>> {
+    /// Names shown; there may be as many as there are processes.
+    const SHOWN: usize = 100;
+    let fresh = started.also.iter().filter(|also| !also.already_running);
+    let names: Vec<String> = fresh.take(SHOWN).map(|also| also.process.name.to_string()).collect();
+    (!names.is_empty()).then_some(names)
 }
 
 fn render_waited(started: &StartReply, waited: &WaitReply) -> Result<Reply, Failure> {
@@ -80,6 +92,7 @@ fn render_waited(started: &StartReply, waited: &WaitReply) -> Result<Reply, Fail
         .with_some("already_running", started.already_running.then_some(true))
         // The lines of the start are still to be read.
         .with("next_cursor", bounded(&started.cursor))
+        .with_some("also_started", also_started(started))
         .with("outcome", outcome_word(waited.outcome))
         .with("reason", bounded(&waited.reason));
     match waited.outcome {
@@ -113,6 +126,7 @@ mod tests {
             already_running,
             cursor: "c7".to_owned(),
             warning: None,
+            also: Vec::new(),
         }
     }
 

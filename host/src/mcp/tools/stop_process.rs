@@ -19,7 +19,7 @@ pub const SPEC: Spec = Spec {
     output: || {
         view::object(
             [("process", view::process_brief()), ("was_running", view::boolean())],
-            [("how", view::string())],
+            [("how", view::string()), ("also_stopped", view::strings())],
         )
     },
 };
@@ -29,10 +29,15 @@ pub async fn call(api: &Api, caller: &Caller, arguments: &Arguments) -> Result<R
 }
 
 fn render(stopped: &StopReply) -> Reply {
+    /// Names shown; there may be as many as there are processes.
+    const SHOWN: usize = 100;
+    let also = stopped.also.iter().filter(|also| also.was_running).take(SHOWN);
+    let also: Vec<String> = also.map(|also| also.process.name.to_string()).collect();
     Reply::default()
         .with("process", view::process(&stopped.process))
         .with("was_running", stopped.was_running)
         .with_some("how", stopped.how.as_deref().map(bounded))
+        .with_some("also_stopped", (!also.is_empty()).then_some(also))
 }
 
 #[cfg(test)]
@@ -46,6 +51,7 @@ mod tests {
             process: view("api", "stopped"),
             was_running: true,
             how: Some("killed by SIGKILL (9) after a grace of 10s".to_owned()),
+            also: Vec::new(),
         };
         insta::assert_snapshot!(render(&stopped).into_value(), @r#"{"how":"killed by SIGKILL (9) after a grace of 10s","process":{"name":"api","ready":false,"state":"stopped"},"was_running":true}"#);
     }

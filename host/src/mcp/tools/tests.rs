@@ -39,7 +39,7 @@ fn schemas_hold_nothing_that_clients_choke_on() {
 fn the_core_tools_are_cheap_to_list() {
     let core: Vec<Tool> = of(&Toolsets::default()).map(Spec::describe).collect();
     let cost = budget::json_tokens(&serde_json::to_value(&core).unwrap());
-    assert!(cost < 2500, "{cost} estimated tokens");
+    assert!(cost < 3200, "{cost} estimated tokens");
 }
 
 fn json(value: &impl serde::Serialize) -> String {
@@ -64,15 +64,15 @@ fn clients_are_told_what_they_were_told_before() {
     insta::assert_snapshot!(core, @r#"
     list_processes: List the project's processes: state, readiness, pid, uptime, ports, restarts, last exit. Call it first to learn the names.
       takes {"additionalProperties":false,"properties":{},"type":"object"}
-      gives {"properties":{"hint":{"type":"string"},"processes":{"items":{"properties":{"exit":{"type":"string"},"name":{"type":"string"},"pid":{"type":"integer"},"ports":{"items":{"type":"integer"},"type":"array"},"ready":{"type":"boolean"},"restarts":{"type":"integer"},"run":{"type":"integer"},"state":{"enum":["stopped","starting","running","ready","unhealthy","stopping","backoff","failed","exited"],"type":"string"},"uptime_s":{"type":"integer"}},"required":["name","state","ready"],"type":"object"},"type":"array"}},"required":["processes"],"type":"object"}
+      gives {"properties":{"groups":{"items":{"type":"string"},"type":"array"},"hint":{"type":"string"},"processes":{"items":{"properties":{"exit":{"type":"string"},"name":{"type":"string"},"pid":{"type":"integer"},"ports":{"items":{"type":"integer"},"type":"array"},"ready":{"type":"boolean"},"restarts":{"type":"integer"},"run":{"type":"integer"},"state":{"enum":["stopped","starting","running","ready","unhealthy","stopping","backoff","failed","exited"],"type":"string"},"uptime_s":{"type":"integer"}},"required":["name","state","ready"],"type":"object"},"type":"array"}},"required":["processes"],"type":"object"}
       hints {"title":"List processes","readOnlyHint":true,"openWorldHint":false}
-    start_process: Start a process; one that runs already is left alone. Returns its state and next_cursor, from where get_logs reads this run. With wait_ready a failed start returns its exit and last lines.
+    start_process: Start a process, after what it depends on; one that runs already is left alone. Returns its state and next_cursor, from where get_logs reads this run. With wait_ready a failed start returns its exit and last lines.
       takes {"additionalProperties":false,"properties":{"name":{"type":"string"},"wait_ready":{"description":"Also wait up to 30 s until it is ready","type":"boolean"}},"required":["name"],"type":"object"}
-      gives {"properties":{"already_running":{"type":"boolean"},"hint":{"type":"string"},"next_cursor":{"type":"string"},"outcome":{"enum":["met","timed-out"],"type":"string"},"process":{"type":"object"},"reason":{"type":"string"},"tail":{"items":{"type":"string"},"type":"array"}},"required":["process","next_cursor"],"type":"object"}
+      gives {"properties":{"already_running":{"type":"boolean"},"also_started":{"items":{"type":"string"},"type":"array"},"hint":{"type":"string"},"next_cursor":{"type":"string"},"outcome":{"enum":["met","timed-out"],"type":"string"},"process":{"type":"object"},"reason":{"type":"string"},"tail":{"items":{"type":"string"},"type":"array"}},"required":["process","next_cursor"],"type":"object"}
       hints {"title":"Start a process","readOnlyHint":false,"destructiveHint":false,"idempotentHint":true,"openWorldHint":false}
     stop_process: Stop a process with everything it spawned: its stop signal, a grace, then SIGKILL. It stays stopped until started again. Returns how it ended.
       takes {"additionalProperties":false,"properties":{"name":{"type":"string"}},"required":["name"],"type":"object"}
-      gives {"properties":{"how":{"type":"string"},"process":{"type":"object"},"was_running":{"type":"boolean"}},"required":["process","was_running"],"type":"object"}
+      gives {"properties":{"also_stopped":{"items":{"type":"string"},"type":"array"},"how":{"type":"string"},"process":{"type":"object"},"was_running":{"type":"boolean"}},"required":["process","was_running"],"type":"object"}
       hints {"title":"Stop a process","readOnlyHint":false,"destructiveHint":true,"idempotentHint":true,"openWorldHint":false}
     restart_process: Stop a process with everything it spawned, and start it anew; one that does not run is started. For changed configuration, or code that is not reloaded. Returns what start_process returns.
       takes {"additionalProperties":false,"properties":{"name":{"type":"string"},"wait_ready":{"description":"Also wait up to 30 s until it is ready","type":"boolean"}},"required":["name"],"type":"object"}
@@ -86,14 +86,18 @@ fn clients_are_told_what_they_were_told_before() {
       takes {"additionalProperties":false,"properties":{"name":{"type":"string"},"pattern":{"description":"Regex for until=log","type":"string"},"since":{"description":"Cursor for until=log: later lines count; default the current run","type":"string"},"timeout_seconds":{"default":30,"maximum":50,"minimum":1,"type":"integer"},"until":{"default":"ready","enum":["ready","exit","log"],"type":"string"}},"required":["name"],"type":"object"}
       gives {"properties":{"hint":{"type":"string"},"line":{"type":"string"},"next_cursor":{"type":"string"},"outcome":{"enum":["met","timed-out","impossible"],"type":"string"},"process":{"type":"object"},"reason":{"type":"string"},"tail":{"items":{"type":"string"},"type":"array"}},"required":["outcome","reason","process","next_cursor"],"type":"object"}
       hints {"title":"Wait for a process","readOnlyHint":true,"openWorldHint":false}
-    send_input: Type into a running process: text, such as the answer to a prompt, or keys, such as ctrl-c. Returns next_cursor: pass it as since to wait_for or get_logs to read what it answers.
-      takes {"additionalProperties":false,"properties":{"enter":{"default":true,"description":"End the text with enter; default false with keys","type":"boolean"},"eof":{"description":"Then close standard input","type":"boolean"},"keys":{"description":"Pressed after the text: enter, ctrl-c, up, tab, escape, f1, …","items":{"type":"string"},"type":"array"},"name":{"type":"string"},"text":{"type":"string"}},"required":["name"],"type":"object"}
+    send_input: Type text into a running process, such as the answer to a prompt, then press keys. Returns next_cursor: since for wait_for or get_logs to read the answer.
+      takes {"additionalProperties":false,"properties":{"enter":{"default":true,"description":"End the text; not with keys","type":"boolean"},"eof":{"description":"Then close standard input","type":"boolean"},"keys":{"description":"enter, ctrl-c, up, …","items":{"type":"string"},"type":"array"},"name":{"type":"string"},"text":{"type":"string"}},"required":["name"],"type":"object"}
       gives {"properties":{"bytes":{"type":"integer"},"next_cursor":{"type":"string"},"note":{"type":"string"},"process":{"type":"object"}},"required":["process","bytes","next_cursor"],"type":"object"}
       hints {"title":"Send input to a process","readOnlyHint":false,"destructiveHint":true,"idempotentHint":false,"openWorldHint":false}
     diagnose_process: Explain why a process is as it is: summary with the exit in words, command, recent runs, last error lines, last lines, and hints what to do next. Call it when something failed, before reading logs.
       takes {"additionalProperties":false,"properties":{"name":{"type":"string"}},"required":["name"],"type":"object"}
       gives {"properties":{"command":{"type":"string"},"cwd":{"type":"string"},"errors":{"items":{"type":"string"},"type":"array"},"hints":{"items":{"type":"string"},"type":"array"},"next_cursor":{"type":"string"},"process":{"type":"object"},"runs":{"items":{"type":"string"},"type":"array"},"summary":{"type":"string"},"tail":{"items":{"type":"string"},"type":"array"}},"required":["summary","process","command","cwd","next_cursor"],"type":"object"}
       hints {"title":"Diagnose a process","readOnlyHint":true,"openWorldHint":false}
+    add_process: Add a process and start it. It is used like any other, until Ostler's daemon ends; keep is what to write into ostler.toml to have it for longer.
+      takes {"additionalProperties":false,"properties":{"autostart":{"default":true,"type":"boolean"},"command":{"description":"Run without a shell","type":"string"},"cwd":{"type":"string"},"env":{"description":"NAME=value each","items":{"type":"string"},"type":"array"},"name":{"type":"string"},"ready":{"description":"http://…, host:port or log:regex","type":"string"},"restart":{"enum":["on-failure","always","never"],"type":"string"},"shell":{"description":"An sh script","type":"boolean"},"start":{"default":true,"type":"boolean"}},"required":["name","command"],"type":"object"}
+      gives {"properties":{"existed":{"type":"boolean"},"hint":{"type":"string"},"keep":{"type":"string"},"next_cursor":{"type":"string"},"process":{"type":"object"}},"required":["process","next_cursor","keep"],"type":"object"}
+      hints {"title":"Add a process","readOnlyHint":false,"destructiveHint":false,"idempotentHint":true,"openWorldHint":false}
     "#);
 }
 

@@ -81,6 +81,7 @@ fn render(waited: &WaitReply) -> Reply {
     let hint = match waited.outcome {
         WaitOutcome::Met => None,
         WaitOutcome::TimedOut => Some("call wait_for again to go on waiting, or diagnose_process"),
+        WaitOutcome::Impossible if waited.process.state.is_alive() => Some("diagnose_process tells more"),
         WaitOutcome::Impossible => Some("diagnose_process tells why it ended"),
     };
     let reply = Reply::default()

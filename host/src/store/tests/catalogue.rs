@@ -121,7 +121,7 @@ fn a_newer_format_is_declined_and_left_alone() {
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let before = std::fs::read(&path).unwrap();
     let error = Catalogue::open(&path).unwrap_err().to_string();
-    assert!(error.contains("format 99") && error.contains("up to 1"), "{error}");
+    assert!(error.contains("format 99") && error.contains("up to 2"), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 

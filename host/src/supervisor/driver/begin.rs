@@ -1,5 +1,6 @@
 //! How a run begins: launched, adopted, or recalled from an earlier daemon.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::end::Over;
+use super::when::once;
 use super::{ActiveRun, Condition, Driver, End, Event, Life, Phase, RECORD_AGAIN, SPAWN_WAIT, StartReply};
 use crate::model::{RunId, Time};
 use crate::shim::LimitHits;
@@ -31,20 +33,26 @@ impl Driver {
             snapshot.reason = None;
         });
         let (context, name, config) =
-            (Arc::clone(&self.context), self.name.clone(), Arc::clone(&self.config));
+            (Arc::clone(&self.context), self.name.clone(), Arc::clone(self.run_config()));
         let why = reason.to_owned();
         let launched =
             tokio::task::spawn_blocking(move || launch::launch(&context, &name, &config, &why)).await;
         let launched = match launched {
             Ok(Ok(launched)) => launched,
-            Ok(Err(problem)) => return self.fail_start(&problem, starters),
-            Err(panic) => return self.fail_start(&StartProblem::Spawn(panic.to_string()), starters),
+            Ok(Err(problem)) => return self.refuse_start(&problem, starters),
+            Err(panic) => return self.refuse_start(&StartProblem::Spawn(panic.to_string()), starters),
         };
+        let (port, warning) = (launched.port, launched.warning);
+        if let Some(warning) = &warning {
+            warn!(process = %self.name, warning, "started all the same");
+        }
+        self.publish(|snapshot| (snapshot.port, snapshot.warning) = (port, warning));
         match self.attach(launched.run, launched.socket, launched.began) {
             Ok(mut active) => {
                 active.shim = Some(launched.shim);
                 active.starters = starters;
                 self.announce(&active);
+                self.tell_reason(active.run, reason);
                 self.life = Life::Up(Box::new(active));
             }
             Err(error) => self.fail_start(&StartProblem::Spawn(error.to_string()), starters),
@@ -53,6 +61,15 @@ impl Driver {
 
     pub(super) fn adopt(&mut self, open: OpenRun) {
         self.recall_history(&open.before);
+        if open.once {
+            self.once = Some(once(&self.config, open.command.clone()));
+        }
+        // A run of a process that has no port may have a `PORT` of its user's.
+        let port = self.config.port.and_then(|_| launch::port_of_run(&self.context, open.run));
+        if let Some(port) = port {
+            self.context.ports.keep(&self.name, port);
+        }
+        self.publish(|snapshot| snapshot.port = port);
         match self.attach(open.run, open.socket, open.began) {
             Ok(active) => {
                 self.announce(&active);
@@ -78,7 +95,8 @@ impl Driver {
                 // Decided as of then: what was given up long ago must not come back with a new daemon.
                 let moment = self.moment_of(last.ended);
                 let ended = Ended::Exited(exit);
-                self.after_end(Over { ended, exit: Some(exit), lived, moment, how: exit.to_string() });
+                let how = exit.with_note(last.note.as_deref());
+                self.after_end(Over { ended, exit: Some(exit), lived, moment, how });
             }
             None if last.wanted => self.publish(|snapshot| {
                 snapshot.state = State::Failed;
@@ -141,12 +159,14 @@ impl Driver {
             successors: Vec::new(),
             input,
             tails,
-            port: launch::port(&self.config),
+            port: self.snapshots.borrow().port,
             notices: watch::channel(Notice::default()).0,
             condition: Condition::default(),
             watchers: None,
             condemned: None,
             kill_latest: None,
+            signalled: VecDeque::new(),
+            reloading: false,
         })
     }
 
@@ -163,21 +183,35 @@ impl Driver {
         let began = RunBegan {
             run: active.run,
             process: self.name.clone(),
-            command: launch::words(&self.config),
+            command: launch::words(self.run_config()),
             dir: self.context.run_dir(active.run),
             bell: Bell(Some(active.link.clone())),
         };
         let _ = self.context.events.send(RunEvent::Began(began));
     }
 
+    /// As [`Driver::fail_start`], when there is no run: what is told of the failure must not be taken for a word of
+    /// the run before.
+    fn refuse_start(&mut self, problem: &StartProblem, starters: Vec<StartReply>) {
+        self.publish(|snapshot| snapshot.run = None);
+        // Whoever asked for the start hears of it and decides; a restart has nobody else to try it again.
+        if starters.is_empty() { self.fail_restart(problem) } else { self.fail_start(problem, starters) }
+    }
+
+    /// As [`Driver::fail_start`], when nobody has asked for the start: what may pass is another end of the process.
+    fn fail_restart(&mut self, problem: &StartProblem) {
+        if !problem.may_pass() {
+            return self.fail_start(problem, Vec::new());
+        }
+        warn!(process = %self.name, %problem, "cannot start again");
+        self.life = Life::Down;
+        let (ended, how, moment) = (Ended::NotSpawned, problem.to_string(), self.moment());
+        self.after_end(Over { ended, exit: None, lived: Duration::ZERO, moment, how });
+    }
+
     pub(super) fn fail_start(&mut self, problem: &StartProblem, starters: Vec<StartReply>) {
         warn!(process = %self.name, %problem, "cannot start");
         self.life = Life::Down;
-        // Whoever asked for the start hears of it and decides; a restart has nobody else to try it again.
-        if starters.is_empty() && problem.may_pass() {
-            let (ended, how, moment) = (Ended::NotSpawned, problem.to_string(), self.moment());
-            return self.after_end(Over { ended, exit: None, lived: Duration::ZERO, moment, how });
-        }
         self.publish(|snapshot| {
             snapshot.state = State::Failed;
             snapshot.pid = None;
@@ -199,9 +233,7 @@ impl Driver {
         if !stopping {
             active.phase = Phase::Living;
         }
-        for starter in active.starters.drain(..) {
-            let _ = starter.send(Ok(Started { run, already_running: false }));
-        }
+        let starters = std::mem::take(&mut active.starters);
         info!(process = %self.name, run = %run, pid, "child runs");
         if !stopping {
             self.watch_run(run, pid);
@@ -212,6 +244,10 @@ impl Driver {
                 snapshot.state = if has_check { State::Starting } else { State::Running };
             }
         });
+        // Whoever hears of the start looks at the snapshot next.
+        for starter in starters {
+            let _ = starter.send(Ok(Started { run, already_running: false }));
+        }
         let child = ProcessId { pid, start: start_ticks };
         tokio::spawn(record_child(Arc::clone(&self.context), run, child));
     }
@@ -219,12 +255,17 @@ impl Driver {
     pub(super) async fn spawn_failed(&mut self, problem: &StartProblem) {
         let Life::Up(mut active) = std::mem::replace(&mut self.life, Life::Down) else { return };
         self.close_run(&mut active, End::NotSpawned(problem.to_string())).await;
+        let is_stopped = !active.stoppers.is_empty();
         for stopper in active.stoppers {
             let _ = stopper.send(Stopped { was_running: false, exit: None, how: Some(problem.to_string()) });
         }
         let mut starters = active.starters;
         starters.extend(active.successors.into_iter().map(|(_, reply)| reply));
-        self.fail_start(problem, starters);
+        if starters.is_empty() && !is_stopped {
+            self.fail_restart(problem);
+        } else {
+            self.fail_start(problem, starters);
+        }
     }
 }
 

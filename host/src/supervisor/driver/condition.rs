@@ -178,7 +178,7 @@ impl Driver {
         });
     }
 
-    fn show_condition(&mut self, run: RunId) {
+    pub(super) fn show_condition(&mut self, run: RunId) {
         let Some(active) = self.active(run) else { return };
         let (state, reason) = active.condition.state();
         let reason = reason.cloned();

@@ -97,15 +97,19 @@ impl Driver {
     fn with_limits(&self, note: Option<String>, active: &ActiveRun, exit: Exit) -> Option<String> {
         let stopping = matches!(active.phase, Phase::Stopping { .. });
         let suspicion = || limits::suspicion(&self.config.limits, exit, active.since.elapsed());
-        let remark = cgroup::remark(active.hits, exit).or_else(|| (!stopping).then(suspicion).flatten());
+        // Who is being stopped was killed by us, whatever befell another of its processes before.
+        let by_itself = if stopping { Exit { code: None, signal: None } } else { exit };
+        let remark = cgroup::remark(active.hits, by_itself).or_else(|| (!stopping).then(suspicion).flatten());
         let notes: Vec<String> = remark.into_iter().chain(note).collect();
         (!notes.is_empty()).then(|| notes.join("; "))
     }
 
     pub(super) async fn after_stop(&mut self, active: ActiveRun, exit: Exit, how: String) {
         self.history.clear();
+        // Who waits for it is not to take a restart for a stop.
+        let state = if active.successors.is_empty() { State::Stopped } else { State::Starting };
         self.publish(|snapshot| {
-            snapshot.state = State::Stopped;
+            snapshot.state = state;
             snapshot.pid = None;
             snapshot.ready = false;
             snapshot.exit = Some(exit);
@@ -117,6 +121,7 @@ impl Driver {
         }
         if let Some((reason, _)) = active.successors.first() {
             self.want(true).await;
+            self.once = None;
             let reason = reason.clone();
             let starters = active.successors.into_iter().map(|(_, reply)| reply).collect();
             self.launch(&reason, starters).await;
@@ -125,7 +130,8 @@ impl Driver {
 
     pub(super) fn after_end(&mut self, over: Over) {
         let Over { ended, exit, lived, moment, how } = over;
-        match self.history.decide(&self.config.restart, ended, lived, moment, dice()) {
+        let policy = self.run_config().restart;
+        match self.history.decide(&policy, ended, lived, moment, dice()) {
             Decision::Restart { after } => {
                 // To the millisecond, which is all that anybody reads of it.
                 let after = Duration::from_millis(u64::try_from(after.as_millis()).unwrap_or(u64::MAX));

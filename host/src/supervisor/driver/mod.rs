@@ -2,10 +2,13 @@
 //! sign of readiness, a deadline — and [`Driver::handle`] decides what follows.
 
 mod begin;
+mod change;
 mod condition;
 mod end;
 mod streams;
+mod when;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +20,7 @@ use crate::bounds;
 use crate::config::ProcessConfig;
 use crate::model::{Exit, ProcessName, RunId, Time};
 use crate::shim::LimitHits;
-use crate::shim::control::{Report, Request, Scope, SpawnFault};
+use crate::shim::control::{Report, Scope, SpawnFault};
 use crate::store::Wanted;
 use crate::supervisor::adopt::Past;
 use crate::supervisor::driver::condition::{Condition, Watchers};
@@ -30,8 +33,10 @@ use crate::supervisor::policy::{History, Moment};
 use crate::supervisor::preflight::StartProblem;
 use crate::supervisor::probe::Notice;
 use crate::supervisor::ready::Readiness;
+use crate::supervisor::schedule::Tick;
 use crate::supervisor::snapshot::{Snapshot, State};
 use crate::supervisor::tail::Tails;
+use crate::supervisor::watch::Sight;
 use crate::supervisor::{Context, launch};
 
 /// Time for a shim to say that its child runs; it takes milliseconds.
@@ -62,6 +67,10 @@ enum Event {
     Deadline,
     /// A wish that could not be recorded is to be recorded again.
     WishDue,
+    /// A command run for this process has ended.
+    CommandEnded(RunId, when::Ended),
+    Sight(Sight),
+    Tick(Tick),
 }
 
 struct Driver {
@@ -79,8 +88,14 @@ struct Driver {
     /// What checks have seen lately.
     looks: Looks,
     life: Life,
+    /// It is not part of the project any more: once nothing runs, the driver ends.
+    retired: bool,
     /// What the user wants, when the catalogue could not be written (a full disk), and when to try again.
     unrecorded: Option<(Wanted, Instant)>,
+    /// The configuration of a run that is made only once, in place of `config`.
+    once: Option<Arc<ProcessConfig>>,
+    /// What starts it besides people and its policy: files that change, and the clock.
+    when: when::When,
 }
 
 /// Whether there is a run.
@@ -123,6 +138,10 @@ struct ActiveRun {
     condemned: Option<String>,
     /// However much time it asks for while it stops, then it is killed.
     kill_latest: Option<Instant>,
+    /// Who hears what became of each signal, in the order they were sent.
+    signalled: VecDeque<when::OnSignalled>,
+    /// Its reload command runs.
+    reloading: bool,
 }
 
 impl ActiveRun {
@@ -176,8 +195,12 @@ impl Driver {
             origin: Instant::now(),
             looks,
             life,
+            retired: false,
             unrecorded: None,
+            once: None,
+            when: when::When::default(),
         };
+        driver.follow_config();
         match past {
             Past::Nothing => {}
             Past::Open(open) => driver.adopt(open),
@@ -205,6 +228,9 @@ impl Driver {
                 () = sleep_until(wish_due.unwrap_or(deadline)), if wish_due.is_some() => Event::WishDue,
             };
             self.handle(event).await;
+            if self.retired && !matches!(self.life, Life::Up(_)) {
+                return self.leave().await;
+            }
         }
     }
 
@@ -221,23 +247,40 @@ impl Driver {
 
     async fn handle(&mut self, event: Event) {
         match event {
-            Event::Command(Command::Start { reason, reply }) => self.start(&reason, reply).await,
-            Event::Command(Command::Restart { reason, reply }) => self.restart(reason, reply).await,
-            Event::Command(Command::Stop { reply }) => self.stop(reply).await,
             Event::Command(Command::Send { bytes, eof, reply }) => self.send(Job { bytes, eof, reply }),
             Event::Command(Command::Interrupt { signal, reply }) => self.interrupt(signal, reply),
             Event::Command(Command::Resize { size }) => self.resize(size),
             Event::Command(Command::Tail { reply }) => self.tail(reply),
             Event::Command(Command::TailLeft { run }) => self.tail_left(run),
+            Event::Command(Command::Start { reason, reply }) => {
+                self.resume();
+                self.start(&reason, reply).await;
+            }
+            Event::Command(Command::Restart { reason, reply }) => {
+                self.resume();
+                self.restart(reason, reply).await;
+            }
+            Event::Command(Command::Stop { reply }) => {
+                self.suspend();
+                self.stop(reply).await;
+            }
+            Event::Command(Command::Once { arguments, reply }) => self.run_once(arguments, reply).await,
+            Event::Command(Command::Signal { signal, scope, reply }) => self.signal(signal, scope, reply),
+            Event::Command(Command::Reload { reply }) => self.reload(Some(reply)),
             Event::Command(Command::Sign { run, sign }) => {
                 if let Some(watchers) = self.active(run).and_then(|active| active.watchers.as_ref()) {
                     let _ = watchers.signs.send(sign);
                 }
             }
             Event::Command(Command::Check { reply }) => self.check(reply),
+            Event::Command(Command::Reconfigure { config }) => self.reconfigure(config),
+            Event::Command(Command::Retire { reply }) => self.retire(reply).await,
             Event::Report(run, upward) => self.report(run, upward).await,
             Event::Readiness(run, readiness) => self.readiness(run, readiness),
             Event::Health(run, finding) => self.health(run, finding),
+            Event::CommandEnded(run, ended) => self.command_ended(run, ended),
+            Event::Sight(sight) => self.saw(sight).await,
+            Event::Tick(tick) => self.tick(tick).await,
             Event::Deadline => self.deadline_passed().await,
             Event::WishDue => {
                 if let Some((wanted, _)) = self.unrecorded.clone() {
@@ -250,6 +293,10 @@ impl Driver {
     // ---- requests ----
 
     async fn start(&mut self, reason: &str, reply: StartReply) {
+        if self.retired {
+            let _ = reply.send(Err(StartError::Removed));
+            return;
+        }
         match &mut self.life {
             Life::Up(active) => match active.phase {
                 Phase::Spawning { .. } => active.starters.push(reply),
@@ -262,6 +309,7 @@ impl Driver {
             },
             Life::Down | Life::Backoff { .. } => {
                 self.want(true).await;
+                self.once = None;
                 self.history.clear();
                 self.publish(|snapshot| snapshot.restarts = 0);
                 self.launch(reason, vec![reply]).await;
@@ -271,11 +319,11 @@ impl Driver {
 
     async fn restart(&mut self, reason: String, reply: StartReply) {
         match &mut self.life {
-            Life::Up(active) => {
+            Life::Up(active) if !self.retired => {
                 active.successors.push((reason, reply));
                 self.begin_stop();
             }
-            Life::Down | Life::Backoff { .. } => self.start(&reason, reply).await,
+            Life::Up(_) | Life::Down | Life::Backoff { .. } => self.start(&reason, reply).await,
         }
     }
 
@@ -316,7 +364,9 @@ impl Driver {
         active.phase = Phase::Stopping { deadline: Instant::now() + stop.grace, killed: false };
         active.kill_latest = Some(Instant::now() + stop.grace + bounds::NOTIFY_EXTEND);
         active.watchers = None;
-        if active.link.send(Request::Signal { signal: stop.signal, scope: Scope::Group }).is_err() {
+        if stop.command.is_some() {
+            self.run_stop_command();
+        } else if active.signal(stop.signal, Scope::Group, when::nobody()).is_err() {
             debug!(process = %self.name, "the shim is gone already");
         }
         self.publish(|snapshot| {
@@ -335,7 +385,7 @@ impl Driver {
             Upward::Report(Report::Started { pid, start_ticks }) => self.started(pid, start_ticks),
             Upward::Report(Report::SpawnFailed(failure)) => {
                 let cwd = self.config.cwd.to_string_lossy().into_owned();
-                let program = launch::words(&self.config).swap_remove(0);
+                let program = launch::words(self.run_config()).swap_remove(0);
                 let why = failure.describe(&program, &cwd);
                 let problem = match failure.what {
                     SpawnFault::System | SpawnFault::NoSocket => StartProblem::System(why),
@@ -372,6 +422,7 @@ impl Driver {
                 self.ended((!notes.is_empty()).then(|| notes.join("; "))).await;
             }
             Upward::Report(Report::Notified(said)) => self.notified(run, said),
+            Upward::Report(Report::Signalled { reached, errno }) => self.signalled(reached, errno),
             Upward::Closed => self.shim_vanished().await,
             Upward::Report(_) => {}
         }
@@ -416,8 +467,7 @@ impl Driver {
                     warn!(process = %self.name, run = %active.run, "grace is over; killing the tree");
                     *deadline = Instant::now() + KILL_WAIT;
                     *killed = true;
-                    let kill = Request::Signal { signal: libc::SIGKILL, scope: Scope::Tree };
-                    if active.link.send(kill).is_err() {
+                    if active.signal(libc::SIGKILL, Scope::Tree, when::nobody()).is_err() {
                         debug!(process = %self.name, "the shim is gone already");
                     }
                 }

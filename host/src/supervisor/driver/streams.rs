@@ -3,6 +3,7 @@
 
 use tokio::sync::oneshot;
 
+use super::when::nobody;
 use super::{ActiveRun, Driver, Life};
 use crate::model::{RunId, TerminalSize};
 use crate::shim::control::{Request, Scope};
@@ -14,30 +15,29 @@ type TailReply = oneshot::Sender<Result<(RunId, oneshot::Receiver<Followed>), Se
 
 impl Driver {
     pub(super) fn send(&mut self, job: Job) {
-        match self.living() {
+        match self.speaking() {
             Some(active) => active.input.feed(job),
             None => drop(job.reply.send(Err(SendError::NotRunning))),
         }
     }
 
     pub(super) fn interrupt(&mut self, signal: i32, reply: oneshot::Sender<Result<(), SendError>>) {
-        let request = Request::Signal { signal, scope: Scope::Group };
-        let result = match self.living() {
-            Some(active) => active.link.send(request).map_err(|_| SendError::ShimGone),
+        let result = match self.speaking() {
+            Some(active) => active.signal(signal, Scope::Group, nobody()).map_err(|_| SendError::ShimGone),
             None => Err(SendError::NotRunning),
         };
         let _ = reply.send(result);
     }
 
     pub(super) fn resize(&mut self, size: TerminalSize) {
-        if let Some(active) = self.living() {
+        if let Some(active) = self.speaking() {
             // A shim that cannot be reached is about to be reported as ended.
             let _ = active.link.send(Request::Resize { size });
         }
     }
 
     pub(super) fn tail(&mut self, reply: TailReply) {
-        let Some(active) = self.living() else {
+        let Some(active) = self.speaking() else {
             let _ = reply.send(Err(SendError::NotRunning));
             return;
         };
@@ -60,7 +60,7 @@ impl Driver {
     }
 
     /// Returns the run whose child lives.
-    fn living(&mut self) -> Option<&mut ActiveRun> {
+    fn speaking(&mut self) -> Option<&mut ActiveRun> {
         match &mut self.life {
             Life::Up(active) if active.pid.is_some() && active.exit.is_none() => Some(active),
             _ => None,
