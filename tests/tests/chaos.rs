@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -181,7 +182,10 @@ fn leave(storm: &mut Storm<'_>) {
         let left: Vec<String> = members(project).into_iter().map(|member| member.command).collect();
         if left.is_empty() { Ok(()) } else { Err(left.join("\n")) }
     });
-    let sockets = files_below(&project.dir().join("run"));
+    let is_socket =
+        |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    let sockets: Vec<PathBuf> =
+        files_below(&project.dir().join("run")).into_iter().filter(is_socket).collect();
     assert!(sockets.is_empty(), "sockets are left: {sockets:?}");
     let runs = names_in(&state_of(project).join("runs"));
     assert!(runs.is_empty(), "directories of runs are left: {runs:?}");
