@@ -77,7 +77,7 @@ const FOREIGN: [(&[&str], &[&str]); 8] = [
 ];
 
 /// Files that may call the system past the standard library.
-const UNIX: [&str; 11] = [
+const UNIX: [&str; 12] = [
     // The parent of a child: fork, exec, signals, pipes, `/proc`.
     "shim/",
     // Signals' numbers, and whether a program may be executed.
@@ -87,6 +87,8 @@ const UNIX: [&str; 11] = [
     // The lock of a project, and whose its directories are.
     "daemon/lock.rs",
     "daemon/paths.rs",
+    // Descriptors that outlive `execve`, and the children of the program that was there before.
+    "daemon/takeover.rs",
     // Whether a client is of the same user; standard output given up by a daemon; its own session; signals for those
     // who wait for an end.
     "cli/server.rs",

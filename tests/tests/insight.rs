@@ -133,6 +133,7 @@ fn the_environment_is_shown_as_it_is_with_secrets_masked() {
             "HOME",
             "OSTLER_PROCESS",
             "OSTLER_PROJECT",
+            "OSTLER_REPLICA",
             "PATH",
             "PYTHONUNBUFFERED",
             "SECRET_OF_FILE"

@@ -59,6 +59,7 @@ impl Api {
             Request::StartGroup { name } => self.start_group(caller, &name).await.map(Response::StartGroup),
             Request::StopGroup { name } => self.stop_group(caller, &name).await.map(Response::StopGroup),
             Request::ReloadConfig {} => self.reload_config(caller).await.map(Response::ReloadConfig),
+            Request::Upgrade { program } => self.upgrade(caller, program).await.map(Response::Upgrade),
         };
         result.unwrap_or_else(Response::Error)
     }

@@ -3,6 +3,7 @@
 //! A verb takes its [`Caller`] first. Reading verbs answer at once; those that change something go through the
 //! gate. Starting what runs and stopping what does not are successes; a failure carries what the caller needs next.
 
+mod alive;
 mod attach;
 mod diagnose;
 mod dispatch;
@@ -27,6 +28,7 @@ mod settings;
 mod signals;
 mod stats;
 mod types;
+mod upgrade;
 mod view;
 mod wait;
 mod wait_all;
@@ -45,10 +47,12 @@ pub use once::*;
 pub use signals::*;
 pub use stats::{ProcessStats, StatsReply, StatsRequest, SystemStats};
 pub use types::*;
+pub use upgrade::UpgradeReply;
 
 pub use crate::supervisor::Piece;
 
 use crate::bounds;
+use crate::model::Time;
 use crate::pipeline::Pipeline;
 use crate::plugins::PluginStatus;
 use crate::store::{Catalogue, Store};
@@ -71,6 +75,10 @@ pub struct Parts {
     pub warnings: Arc<Mutex<Vec<String>>>,
     /// Set to true to end the daemon.
     pub shutdown: watch::Sender<bool>,
+    /// Set to the program that is to take this one's place.
+    pub upgrade: watch::Sender<Option<PathBuf>>,
+    /// When this daemon was started.
+    pub started: Time,
 }
 
 /// The verbs. Cheap to clone.
@@ -119,6 +127,7 @@ impl Api {
             let snapshot = handle.snapshot();
             snapshot.watch_trouble.map(|trouble| format!("{}: {trouble}", snapshot.name))
         }));
+        warnings.extend(upgrade::replaced_on_disk());
         let project = self.parts.fleet.project();
         Ok(StatusReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -127,6 +136,7 @@ impl Api {
             dir: project.dir.clone(),
             state_dir: self.parts.state_dir.clone(),
             config: project.file.clone(),
+            started: Some(self.parts.started),
             warnings,
         })
     }

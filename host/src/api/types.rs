@@ -11,6 +11,7 @@ use super::inspect::Inspection;
 use super::once::{FeedReply, FeedRequest, RunEndReply, RunEndRequest, RunReply, RunRequest};
 use super::signals::{ReloadReply, SignalReply, SignalRequest};
 use super::stats::{StatsReply, StatsRequest};
+use super::upgrade::UpgradeReply;
 use crate::model::{Exit, Level, Line, ProcessName, RunId, Stream, Time};
 use crate::plugins::PluginStatus;
 use crate::supervisor::State;
@@ -160,6 +161,10 @@ pub enum Request {
     },
     /// Reads the configuration file again, and does what its changes ask for.
     ReloadConfig {},
+    /// Puts another program in the daemon's place: the one named, or the present one as it is on disk now.
+    Upgrade {
+        program: Option<String>,
+    },
 }
 
 /// An answer on the daemon's socket: one JSON object a line, in the order of the requests.
@@ -198,6 +203,7 @@ pub enum Response {
     StartGroup(GroupReply),
     StopGroup(GroupReply),
     ReloadConfig(ReloadConfigReply),
+    Upgrade(UpgradeReply),
     Error(ApiError),
 }
 
@@ -404,6 +410,9 @@ pub struct StatusReply {
     pub dir: std::path::PathBuf,
     pub state_dir: std::path::PathBuf,
     pub config: Option<std::path::PathBuf>,
+    /// When this daemon was started; absent before 0.2.
+    #[serde(default)]
+    pub started: Option<Time>,
     /// What is wrong with Ostler itself, such as a full disk.
     pub warnings: Vec<String>,
 }

@@ -17,7 +17,7 @@ use crate::api::{
     FeedRequest, GroupView, HealthView, Inspection, LogsReply, LogsRequest, ProcessView, ReloadConfigReply,
     ReloadReply, RemoveReply, Request, Response, RunEndReply, RunEndRequest, RunReply, RunRequest,
     ScaleReply, SendReply, SendRequest, SignalReply, SignalRequest, StartReply, StatsReply, StatsRequest,
-    StatusReply, StopReply, UpReply, WaitReply, WaitRequest,
+    StatusReply, StopReply, UpReply, UpgradeReply, WaitReply, WaitRequest,
 };
 use crate::plugins::PluginStatus;
 
@@ -241,6 +241,16 @@ impl Client {
 
     pub async fn reload_config(&mut self) -> Result<ReloadConfigReply, ClientError> {
         ask!(self, Request::ReloadConfig {}, ReloadConfig)
+    }
+
+    /// Asks the daemon to make room for the program at the path; it does so after the answer.
+    pub async fn upgrade(&mut self, program: String) -> Result<UpgradeReply, ClientError> {
+        ask!(self, Request::Upgrade { program: Some(program) }, Upgrade)
+    }
+
+    /// Returns once the daemon has closed the connection.
+    pub async fn closed(mut self) {
+        while next(&mut self.reader).await.is_ok() {}
     }
 
     /// Sends one request and reads its answer. A call that is given up half-way leaves its answer in the

@@ -84,7 +84,7 @@ impl Context {
         let client = client?;
         if let Some(version) = client.other_version() {
             self.note(&format!(
-                "the daemon is version {version}, this command is {VERSION}; `ostler down` and `ostler up -d` renew it"
+                "the daemon is version {version}, this command is {VERSION}; `ostler upgrade` renews it, and processes run on"
             ));
         }
         Ok(client)

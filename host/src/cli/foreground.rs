@@ -268,9 +268,16 @@ impl Foreground {
     }
 
     fn spawn_up(&self, mut client: Client, names: Vec<String>) {
-        let events = self.events.clone();
+        let (context, paths, events) = (self.context.clone(), self.paths.clone(), self.events.clone());
         tokio::spawn(async move {
-            let reply = client.up(names).await;
+            let mut reply = client.up(names.clone()).await;
+            // Of a daemon that died, or was upgraded, half-way: the next one does the rest.
+            if let Err(error) = &reply
+                && error.is_lost()
+                && let Ok(mut client) = context.client_of(&paths).await
+            {
+                reply = client.up(names).await;
+            }
             let _ = events.send(Event::Up(reply)).await;
         });
     }

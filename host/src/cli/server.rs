@@ -36,11 +36,21 @@ const DRAIN_WAIT: Duration = Duration::from_secs(2);
 /// Bytes of a parser's complaint that are sent back: it quotes the client, who may have sent megabytes.
 const COMPLAINT_BYTES: usize = 500;
 
+/// Whether connections are to end, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closing {
+    No,
+    /// The daemon ends: clients are told so.
+    Ending,
+    /// Another daemon takes over: connections end without a word, as in a crash, and clients connect again.
+    HandingOver,
+}
+
 /// Serves the connections of one daemon.
 pub struct Server {
     api: Api,
     slots: Arc<Semaphore>,
-    closing: watch::Sender<bool>,
+    closing: watch::Sender<Closing>,
     connections: JoinSet<()>,
 }
 
@@ -50,7 +60,7 @@ impl Server {
         Self {
             api,
             slots: Arc::new(Semaphore::new(CONNECTIONS)),
-            closing: watch::Sender::new(false),
+            closing: watch::Sender::new(Closing::No),
             connections: JoinSet::new(),
         }
     }
@@ -77,8 +87,18 @@ impl Server {
     }
 
     /// Ends all connections: waits are answered with an error at once, other requests in hand may finish first.
-    pub async fn drain(mut self) {
-        self.closing.send_replace(true);
+    pub async fn drain(self) {
+        self.close(Closing::Ending).await;
+    }
+
+    /// Ends all connections so that their clients connect to the daemon that takes over; requests in hand that are
+    /// no waits may finish first.
+    pub async fn hand_over(self) {
+        self.close(Closing::HandingOver).await;
+    }
+
+    async fn close(mut self, how: Closing) {
+        self.closing.send_replace(how);
         let finished = async { while self.connections.join_next().await.is_some() {} };
         if tokio::time::timeout(DRAIN_WAIT, finished).await.is_err() {
             warn!(connections = self.connections.len(), "connections were cut");
@@ -109,13 +129,13 @@ fn hello_reply(refusal: Option<String>) -> HelloReply {
 }
 
 /// Serves one connection until its client has enough, or the daemon ends.
-async fn converse(mut stream: UnixStream, api: Api, mut closing: watch::Receiver<bool>) {
+async fn converse(mut stream: UnixStream, api: Api, mut closing: watch::Receiver<Closing>) {
     let hello = match tokio::time::timeout(HELLO_WAIT, read_hello(&mut stream)).await {
         Ok(Ok(hello)) => hello,
         Ok(Err(message)) => return turn_away(&stream, message),
         Err(_) => return turn_away(&stream, format!("no hello line within {} s", HELLO_WAIT.as_secs())),
     };
-    if *closing.borrow() {
+    if *closing.borrow() != Closing::No {
         // The client tries again, and finds this daemon gone or its successor there.
         return;
     }
@@ -133,7 +153,7 @@ async fn converse(mut stream: UnixStream, api: Api, mut closing: watch::Receiver
                 tokio::select! {
                     () = attach(given_over, &api, &caller) => {}
                     // The client finds no end in what it was sent, and says that the daemon has ended.
-                    _ = closing.wait_for(|closing| *closing) => {}
+                    _ = closed(&mut closing) => {}
                 }
             }
         }
@@ -145,7 +165,7 @@ async fn converse(mut stream: UnixStream, api: Api, mut closing: watch::Receiver
             };
             tokio::select! {
                 () = mcp::serve(stream, toolsets, api) => {}
-                _ = closing.wait_for(|closing| *closing) => {}
+                _ = closed(&mut closing) => {}
             }
         }
     }
@@ -194,7 +214,7 @@ async fn attach(given_over: GivenOver, api: &Api, caller: &Caller) {
 /// to attach, and then returns the connection.
 async fn answer_requests<F, Fut>(
     stream: UnixStream,
-    mut closing: watch::Receiver<bool>,
+    mut closing: watch::Receiver<Closing>,
     dispatch: F,
 ) -> Option<GivenOver>
 where
@@ -210,9 +230,9 @@ where
         }
         let next = tokio::select! {
             biased;
-            _ = closing.wait_for(|closing| *closing) => {
+            how = closed(&mut closing) => {
                 // So that the client can tell an orderly end from a crash.
-                if let Ok(line) = frame(&Response::Error(ending())) {
+                if how == Closing::Ending && let Ok(line) = frame(&Response::Error(ending())) {
                     let _ = writer.try_write(&line);
                 }
                 return None;
@@ -228,7 +248,10 @@ where
                 Ok(request) if is_wait(&request) => tokio::select! {
                     response = dispatch(request) => response,
                     () = reader.closed() => return None,
-                    _ = closing.wait_for(|closing| *closing) => Response::Error(ending()),
+                    how = closed(&mut closing) => match how {
+                        Closing::HandingOver => return None,
+                        _ => Response::Error(ending()),
+                    },
                 },
                 Ok(request) => dispatch(request).await,
             },
@@ -241,6 +264,11 @@ where
             }
         };
     }
+}
+
+/// Returns once connections are to end.
+async fn closed(closing: &mut watch::Receiver<Closing>) -> Closing {
+    closing.wait_for(|closing| *closing != Closing::No).await.map_or(Closing::Ending, |how| *how)
 }
 
 /// Returns whether a request only looks on, perhaps for long, so that giving up on it changes nothing.
@@ -297,7 +325,7 @@ mod tests {
     /// Sends `lines` as they are and returns the answers, without that to the hello.
     async fn converse_raw(lines: &[u8]) -> Vec<String> {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let (_ending, closing) = watch::channel(false);
+        let (_ending, closing) = watch::channel(Closing::No);
         let server = tokio::spawn(answer_requests(theirs, closing, answer));
         let (reader, mut writer) = ours.into_split();
         let mut reader = FrameReader::new(reader, 1 << 20);
@@ -351,7 +379,7 @@ mod tests {
                 }
             }
             let (ours, theirs) = UnixStream::pair().unwrap();
-            let (_ending, closing) = watch::channel(false);
+            let (_ending, closing) = watch::channel(Closing::No);
             let count = Arc::clone(&dropped);
             let server = tokio::spawn(answer_requests(theirs, closing, move |_| {
                 let guard = CountDrop(Arc::clone(&count));
@@ -374,7 +402,7 @@ mod tests {
     fn the_end_of_the_daemon_answers_waits() {
         run(async {
             let (ours, theirs) = UnixStream::pair().unwrap();
-            let (ending, closing) = watch::channel(false);
+            let (ending, closing) = watch::channel(Closing::No);
             let asked = Arc::new(tokio::sync::Notify::new());
             let seen = Arc::clone(&asked);
             let server = tokio::spawn(async move {
@@ -390,7 +418,7 @@ mod tests {
             let wait = client.logs(Default::default());
             let end = async {
                 asked.notified().await;
-                ending.send_replace(true);
+                ending.send_replace(Closing::Ending);
             };
             let (reply, ()) = tokio::join!(wait, end);
             let Err(ClientError::Refused(error)) = reply else { panic!("{reply:?}") };
@@ -403,17 +431,45 @@ mod tests {
     fn the_end_of_the_daemon_is_told_to_those_that_asked_nothing() {
         run(async {
             let (ours, theirs) = UnixStream::pair().unwrap();
-            let (ending, closing) = watch::channel(false);
+            let (ending, closing) = watch::channel(Closing::No);
             let server = tokio::spawn(async move {
                 let mut theirs = theirs;
                 read_hello(&mut theirs).await.unwrap();
                 answer_requests(theirs, closing, answer).await;
             });
             let mut client = Client::greet(ours).await.unwrap();
-            ending.send_replace(true);
+            ending.send_replace(Closing::Ending);
             server.await.unwrap();
             let Err(ClientError::Refused(error)) = client.list().await else { panic!("it was served") };
             assert_eq!(error.kind, ErrorKind::Unavailable);
+        });
+    }
+
+    #[test]
+    fn a_daemon_that_hands_over_goes_without_a_word() {
+        run(async {
+            for waits in [false, true] {
+                let (ours, theirs) = UnixStream::pair().unwrap();
+                let (closing, closing_rx) = watch::channel(Closing::No);
+                let server = tokio::spawn(async move {
+                    let mut theirs = theirs;
+                    read_hello(&mut theirs).await.unwrap();
+                    answer_requests(theirs, closing_rx, answer).await;
+                });
+                let mut client = Client::greet(ours).await.unwrap();
+                let end = async {
+                    tokio::task::yield_now().await;
+                    closing.send_replace(Closing::HandingOver);
+                };
+                let lost = if waits {
+                    tokio::join!(client.logs(Default::default()), end).0.unwrap_err()
+                } else {
+                    end.await;
+                    server.await.unwrap();
+                    client.list().await.unwrap_err()
+                };
+                assert!(lost.is_lost(), "{lost}");
+            }
         });
     }
 

@@ -37,6 +37,15 @@ pub fn tell(report: &StartReport) {
 }
 
 impl StartReport {
+    /// Returns what went wrong, in words.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Ready { pid } => format!("the daemon runs (pid {pid})"),
+            Self::AlreadyRunning { pid } => format!("another daemon (pid {pid}) looks after this project"),
+            Self::BadConfig { message } | Self::Failed { message } => message.clone(),
+        }
+    }
+
     /// Reads a report as `tell` writes it; `None` when the daemon ended before it told anything.
     pub fn read(line: &[u8]) -> Option<Self> {
         serde_json::from_slice(line).ok()

@@ -4,6 +4,7 @@ use clap::CommandFactory;
 
 use super::Cli;
 
+mod looking;
 mod when;
 
 /// Returns the long help of `ostler`, or of one of its commands, without spaces at the ends of lines.
@@ -36,31 +37,6 @@ fn help_of_ostler() {
     Usage: ostler [OPTIONS] <COMMAND>
 
     Commands:
-      init      Writes an ostler.toml for what it finds in the folder
-      up        Starts the processes and shows their output until Ctrl-C
-      down      Stops every process, dependents first, and the daemon
-      ps        Lists the processes and how they are
-      start     Starts processes, each by its name
-      stop      Stops processes with everything they have started
-      restart   Stops processes and starts them again
-      run       Runs a process once, in the foreground
-      reload    Makes processes read their own configuration again
-      signal    Sends a signal to a process
-      logs      Shows what processes have printed, and goes on with -f
-      wait      Waits until a process is ready, has ended, or has printed something
-      send      Writes to a process's standard input
-      attach    Connects the terminal to a process: shows what it prints, and passes on what is typed
-      diagnose  Says why a process is as it is
-      health    Makes the health checks of processes now and says what they saw
-      inspect   Shows everything about a process: settings in force, environment, ports, its tree, its files
-      stats     Shows what processes and the system use: processor, memory, threads, files, disk
-      plugin    Shows the plugins that understand what processes print
-      status    Shows where the project, its state, socket and log are, and whether the daemon runs
-      doctor    Says what is in force on this machine, and how to get more
-      mcp       Serves the Model Context Protocol on standard input and output, for coding agents
-      daemon    Runs the project's daemon in the foreground
-      demo      Shows the main job on a small web shop of its own: needs nothing else, leaves nothing behind
-      help      Print this message or the help of the given subcommand(s)
       init           Writes an ostler.toml for what it finds in the folder
       up             Starts the processes and shows their output until Ctrl-C
       down           Stops every process, dependents first, and the daemon
@@ -68,6 +44,9 @@ fn help_of_ostler() {
       start          Starts processes, each by its name
       stop           Stops processes with everything they have started
       restart        Stops processes and starts them again
+      run            Runs a process once, in the foreground
+      reload         Makes processes read their own configuration again
+      signal         Sends a signal to a process
       scale          Changes how many replicas of a process there are
       group          Lists groups of processes, makes them, and adds to them
       add            Adds a process that lives until the daemon ends, and starts it
@@ -79,6 +58,8 @@ fn help_of_ostler() {
       attach         Connects the terminal to a process: shows what it prints, and passes on what is typed
       diagnose       Says why a process is as it is
       health         Makes the health checks of processes now and says what they saw
+      inspect        Shows everything about a process: settings in force, environment, ports, its tree, its files
+      stats          Shows what processes and the system use: processor, memory, threads, files, disk
       plugin         Shows the plugins that understand what processes print
       status         Shows where the project, its state, socket and log are, and whether the daemon runs
       doctor         Says what is in force on this machine, and how to get more
@@ -110,10 +91,10 @@ fn help_of_ostler() {
         3  there is no such process
         4  the daemon cannot be reached or started, or cannot serve just now
       124  a wait ran out of time
-    `ostler run` ends with the exit code of what it has run, or 128 and the number of the signal
-    that killed it.
     `ostler attach` ends with the exit code of the process, or 128 and the number of the signal
     that killed it, when it ends first.
+    `ostler run` ends with the exit code of what it has run, or 128 and the number of the signal
+    that killed it.
     "#);
 }
 
@@ -439,112 +420,6 @@ fn help_of_send() {
 }
 
 #[test]
-fn help_of_health() {
-    insta::assert_snapshot!(help(&["health"]), @r"
-    Makes the health checks of processes now and says what they saw
-
-    A process without a `health` check has its `ready` check made.
-
-    Ends with 1 when a check fails, or when a process that was named does not run.
-
-    Usage: ostler health [OPTIONS] [NAME]...
-
-    Arguments:
-      [NAME]...
-              The processes' names; all of them without one
-
-    Options:
-          --json
-              Prints an array of {process, verdict, check, saw, latency_ms, recent}
-
-      -C, --project <DIR>
-              The project's folder, instead of the current one
-
-          --no-color
-              No colours; `NO_COLOR` in the environment means the same
-
-      -h, --help
-              Print help (see a summary with '-h')
-    ");
-}
-
-#[test]
-fn help_of_diagnose() {
-    insta::assert_snapshot!(help(&["diagnose"]), @r"
-    Says why a process is as it is
-
-    Its exit in words, its last runs, its last errors and lines, and what to do next.
-
-    Usage: ostler diagnose [OPTIONS] <NAME>
-
-    Arguments:
-      <NAME>
-              The process's name
-
-    Options:
-          --json
-              Prints {process, summary, command, cwd, runs, errors, tail, hints, cursor}
-
-      -C, --project <DIR>
-              The project's folder, instead of the current one
-
-          --no-color
-              No colours; `NO_COLOR` in the environment means the same
-
-      -h, --help
-              Print help (see a summary with '-h')
-    ");
-}
-
-#[test]
-fn help_of_status() {
-    insta::assert_snapshot!(help(&["status"]), @r"
-    Shows where the project, its state, socket and log are, and whether the daemon runs
-
-    Usage: ostler status [OPTIONS]
-
-    Options:
-          --json
-              Prints {project_dir, config, state_dir, socket, log, daemon}
-
-      -C, --project <DIR>
-              The project's folder, instead of the current one
-
-          --no-color
-              No colours; `NO_COLOR` in the environment means the same
-
-      -h, --help
-              Print help
-    ");
-}
-
-#[test]
-fn help_of_doctor() {
-    insta::assert_snapshot!(help(&["doctor"]), @r"
-    Says what is in force on this machine, and how to get more
-
-    Cgroups and what they can limit, the kernel's help with processes, limits, disk, sockets, and
-    systemd: each with a remedy where something is missing. Starts nothing; where the daemon runs,
-    it is asked. Ends with 1 when something fails.
-
-    Usage: ostler doctor [OPTIONS]
-
-    Options:
-          --json
-              Prints {checks: [{name, health, text, remedy}], fails, warns}
-
-      -C, --project <DIR>
-              The project's folder, instead of the current one
-
-          --no-color
-              No colours; `NO_COLOR` in the environment means the same
-
-      -h, --help
-              Print help (see a summary with '-h')
-    ");
-}
-
-#[test]
 fn help_of_mcp() {
     insta::assert_snapshot!(help(&["mcp"]), @r#"
     Serves the Model Context Protocol on standard input and output, for coding agents
@@ -554,7 +429,8 @@ fn help_of_mcp() {
       {"mcpServers": {"ostler": {"command": "ostler", "args": ["mcp"]}}}
 
     It passes bytes to the project's daemon and back, and starts the daemon when it does not run;
-    what the agent starts lives on when the agent ends.
+    what the agent starts lives on when the agent ends. When the daemon dies or is upgraded it
+    connects to the next one, and the agent goes on.
 
     Usage: ostler mcp [OPTIONS]
 
@@ -581,61 +457,16 @@ fn help_of_daemon() {
     Runs the project's daemon in the foreground
 
     Other commands start it in the background when they need it, so this is for looking into it,
-    and for service managers. Its log goes to standard error; `OSTLER_LOG=debug` says more.
-    SIGTERM and Ctrl-C end the daemon alone: processes live on, and the next daemon takes them
-    up. `ostler down` ends both.
+    and for service managers (`ostler systemd`). Its log goes to standard error; `OSTLER_LOG=debug`
+    says more. SIGTERM and Ctrl-C end the daemon alone: processes live on, and the next daemon
+    takes them up. `ostler down` ends both. Started by a service manager it takes the place of a
+    daemon that some command has started.
 
     Usage: ostler daemon [OPTIONS]
 
     Options:
-      -C, --project <DIR>
-              The project's folder, instead of the current one
-
-          --no-color
-              No colours; `NO_COLOR` in the environment means the same
-
-      -h, --help
-              Print help (see a summary with '-h')
-    ");
-}
-
-#[test]
-fn help_of_plugin() {
-    insta::assert_snapshot!(help(&["plugin"]), @r"
-    Shows the plugins that understand what processes print
-
-    Usage: ostler plugin [OPTIONS] <COMMAND>
-
-    Commands:
-      list   Lists the plugins, and why those are refused that are
-      build  Builds a plugin's crate into a component, and runs the plugin's own samples
-      help   Print this message or the help of the given subcommand(s)
-
-    Options:
-      -C, --project <DIR>
-              The project's folder, instead of the current one
-
-          --no-color
-              No colours; `NO_COLOR` in the environment means the same
-
-      -h, --help
-              Print help
-    ");
-}
-
-#[test]
-fn help_of_plugin_list() {
-    insta::assert_snapshot!(help(&["plugin", "list"]), @r"
-    Lists the plugins, and why those are refused that are
-
-    They are those in `.ostler/plugins/` of the project, those in the user's `ostler/plugins/`
-    configuration folder, and the built-in ones.
-
-    Usage: ostler plugin list [OPTIONS]
-
-    Options:
-          --json
-              Prints an array of {name, origin, state, reason, version, kinds, path, sha256, …}
+          --up
+              Starts what has `autostart`, as `ostler up` does, unless the last daemon has died
 
       -C, --project <DIR>
               The project's folder, instead of the current one

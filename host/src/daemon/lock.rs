@@ -2,7 +2,8 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -10,7 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 /// Held while the daemon lives; the kernel lets go of it however the daemon ends.
 #[derive(Debug)]
 pub struct ProjectLock {
-    _file: File,
+    file: File,
 }
 
 /// Why the lock was not had.
@@ -23,6 +24,16 @@ pub enum LockError {
 }
 
 impl ProjectLock {
+    /// Goes on holding the lock that an earlier program in this process has taken; `None` when `held` is not that.
+    pub fn inherit(held: OwnedFd, path: &Path) -> Option<Self> {
+        let file = File::from(held);
+        let (there, here) = (path.metadata().ok()?, file.metadata().ok()?);
+        let is_it = (there.dev(), there.ino()) == (here.dev(), here.ino());
+        // Held already, it is had again at once.
+        let held = is_it && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+        held.then_some(Self { file })
+    }
+
     /// Takes the lock at `path`, or says who has it.
     pub fn take(path: &Path) -> Result<Self, LockError> {
         Self::try_take(path).map_err(|error| LockError::Io { path: path.to_owned(), error })?
@@ -36,7 +47,7 @@ impl ProjectLock {
                 file.set_len(0)?;
                 file.rewind()?;
                 write!(file, "{}", std::process::id())?;
-                Ok(Ok(Self { _file: file }))
+                Ok(Ok(Self { file }))
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let mut pid = String::new();
@@ -45,6 +56,12 @@ impl ProjectLock {
             }
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+impl AsFd for ProjectLock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 
@@ -61,7 +78,14 @@ mod tests {
             Err(LockError::Held { pid }) => assert_eq!(pid, std::process::id().to_string()),
             other => panic!("{other:?}"),
         }
+        let handed_on = first.as_fd().try_clone_to_owned().unwrap();
         drop(first);
+        assert!(ProjectLock::take(&path).is_err(), "the lock was free in between");
+        let inherited = ProjectLock::inherit(handed_on, &path).unwrap();
+        assert!(ProjectLock::take(&path).is_err());
+        drop(inherited);
         ProjectLock::take(&path).unwrap();
+        let other = File::open("/dev/null").unwrap();
+        assert!(ProjectLock::inherit(other.into(), &path).is_none());
     }
 }

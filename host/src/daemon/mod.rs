@@ -7,26 +7,37 @@
 //! Knows no protocol: what comes in through the socket is handed to whoever started the daemon.
 
 mod lock;
+mod notify;
 mod paths;
+mod project_file;
+mod projects;
+mod takeover;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 pub use lock::{LockError, ProjectLock};
+pub use notify::Notifier;
 pub use paths::{Paths, PathsError};
+pub use project_file::{NewerState, ProjectFile, STATE_FORMAT};
+pub use projects::{KnownProject, NotPruned, known_projects, prune};
+pub use takeover::{Inherited, Legacy};
 
 use crate::api::doctor::Places;
 use crate::api::{Api, Parts};
 use crate::config::{ConfigError, Project};
+use crate::model::Time;
 use crate::pipeline::{Fact, OnFact, Pipeline, Remark, Source};
 use crate::plugins::{self, Origin, PluginEngine, PluginSettings, REGEX_CLASSIFIER_NAME, Registry};
 use crate::store::{Catalogue, CatalogueError, Recovery, Store, StoreError};
 use crate::supervisor::{
-    Cgroups, Context, Fleet, Ports, RunEvent, ShimProgram, Sign, clear_leftovers, look_back,
+    Cgroups, Context, Fleet, Ports, RunEvent, ShimProgram, Sign, boot_id, clear_leftovers, look_back,
 };
 
 /// Threads that take in output; the second keeps a quiet process readable beside a flooding one.
@@ -35,6 +46,9 @@ const PIPELINE_THREADS: usize = 2;
 /// Time for the shims of adopted runs to tell their story, so that the first answer is not older than it; they take
 /// milliseconds.
 const ADOPTION_WAIT: Duration = Duration::from_secs(2);
+
+/// This program, whatever has become of its file (`proc_pid_exe(5)`).
+const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// Why a daemon does not start. Nothing has been started then.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +59,8 @@ pub enum DaemonError {
     Paths(#[from] PathsError),
     #[error("{0}")]
     Locked(#[from] LockError),
+    #[error("{0}")]
+    State(#[from] NewerState),
     #[error("cannot open the log: {0}")]
     Store(#[from] StoreError),
     #[error("cannot open the catalogue: {0}")]
@@ -55,21 +71,79 @@ pub enum DaemonError {
     Thread(#[from] std::io::Error),
 }
 
+/// What a daemon was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// To end, after everything was taken down.
+    Down,
+    /// To make room for another program.
+    Replaced(PathBuf),
+}
+
 /// A project that is being looked after.
 pub struct Daemon {
     api: Api,
     shutdown: watch::Receiver<bool>,
+    upgrade: watch::Receiver<Option<PathBuf>>,
+    warnings: Arc<Mutex<Vec<String>>>,
     store: Arc<Store>,
-    _lock: ProjectLock,
+    /// What it has written into the state directory of itself.
+    file: ProjectFile,
+    state_dir: PathBuf,
+    /// No process was left running, and none by a crash of the last daemon: see [`Daemon::begins_anew`].
+    begins_anew: bool,
+    lock: ProjectLock,
 }
 
 impl Daemon {
-    /// Takes the project's lock, reads its configuration, opens its state, and adopts what still runs.
-    pub async fn start(paths: Paths) -> Result<Self, DaemonError> {
-        let started = tokio::task::spawn_blocking(move || Self::start_blocking(&paths)).await;
+    /// Takes the project's lock, or goes on holding the one in `inherited`, reads its configuration, opens its state,
+    /// and adopts what still runs.
+    pub async fn start(paths: Paths, inherited: Option<&mut Inherited>) -> Result<Self, DaemonError> {
+        let held = inherited.and_then(|inherited| inherited.lock.take());
+        let started = tokio::task::spawn_blocking(move || Self::start_blocking(&paths, held)).await;
         let daemon = started.map_err(|error| DaemonError::Thread(std::io::Error::other(error)))??;
         daemon.api.adopted(ADOPTION_WAIT).await;
         Ok(daemon)
+    }
+
+    /// Checks, without changing anything or needing the lock, that a daemon of this program could start.
+    pub fn check(paths: &Paths) -> Result<(), DaemonError> {
+        if let Some(file) = &paths.config_file {
+            crate::config::load(file)?;
+        }
+        ProjectFile::read(&paths.state_dir)?;
+        Catalogue::check(&paths.catalogue())?;
+        find_shim()?;
+        PluginEngine::new().map_err(|error| DaemonError::Plugins(format!("{error:#}")))?;
+        Ok(())
+    }
+
+    /// Returns whether the project starts from rest: it never ran, was taken down, or the machine was restarted.
+    /// Otherwise the last daemon has died, and what it had stopped is to stay so.
+    pub fn begins_anew(&self) -> bool {
+        self.begins_anew
+    }
+
+    /// Returns the lock, for the program that takes this one's place.
+    pub fn lock(&self) -> &ProjectLock {
+        &self.lock
+    }
+
+    /// Notes something that `status` is to show.
+    pub fn warn(&self, warning: String) {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
+    }
+
+    /// Notes that everything was taken down.
+    pub fn ended_in_order(&mut self) {
+        self.file.ended = true;
+        self.write_file();
+    }
+
+    fn write_file(&self) {
+        if let Err(error) = self.file.write(&self.state_dir) {
+            warn!(%error, "cannot write down whose state this is");
+        }
     }
 
     /// Returns the verbs.
@@ -77,20 +151,32 @@ impl Daemon {
         self.api.clone()
     }
 
-    /// Returns once somebody has asked the daemon to end.
-    pub async fn ended(&mut self) {
-        let _ = self.shutdown.wait_for(|ended| *ended).await;
+    /// Returns once somebody has asked the daemon to end or to make room.
+    pub async fn ended(&mut self) -> Ended {
+        tokio::select! {
+            _ = self.shutdown.wait_for(|ended| *ended) => Ended::Down,
+            program = self.upgrade.wait_for(Option::is_some) => {
+                let program = program.ok().and_then(|program| program.clone());
+                self.api.forget_upgrade();
+                program.map_or(Ended::Down, Ended::Replaced)
+            }
+        }
     }
 
-    /// Puts the log on the device, for an orderly end, and leaves no empty cgroup behind.
-    pub fn flush(&self) {
-        self.api.release_cgroups();
+    /// Puts the log on the device, for a program that takes this one's place.
+    pub fn flush_log(&self) {
         if let Err(error) = self.store.flush() {
             warn!(%error, "cannot flush the log");
         }
     }
 
-    fn start_blocking(paths: &Paths) -> Result<Self, DaemonError> {
+    /// Puts the log on the device, for an orderly end, and leaves no empty cgroup behind.
+    pub fn flush(&self) {
+        self.api.release_cgroups();
+        self.flush_log();
+    }
+
+    fn start_blocking(paths: &Paths, held: Option<OwnedFd>) -> Result<Self, DaemonError> {
         // Read before it is checked, so that a change in between is noticed as one.
         let config_text = paths.config_file.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
         let project = match &paths.config_file {
@@ -98,7 +184,11 @@ impl Daemon {
             None => Project::empty(&paths.project_dir),
         };
         paths.create()?;
-        let lock = ProjectLock::take(&paths.lock())?;
+        let lock = match held.and_then(|held| ProjectLock::inherit(held, &paths.lock())) {
+            Some(lock) => lock,
+            None => ProjectLock::take(&paths.lock())?,
+        };
+        let earlier = ProjectFile::read(&paths.state_dir)?;
         let shim = find_shim()?;
         let warnings = Arc::new(Mutex::new(Vec::new()));
 
@@ -116,6 +206,7 @@ impl Daemon {
             shim,
             cgroups: Cgroups::probe(&paths.key()),
             project_dir: project.dir.clone(),
+            boot: boot_id(),
             events,
             ports: Ports::new(&paths.project_dir, Arc::clone(&catalogue), &paths.port_claims())?,
         });
@@ -132,7 +223,17 @@ impl Daemon {
         store.retain_positions(|run| runs_dir.join(run.to_string()).exists());
         let _ = fleet_slot.set(Arc::clone(&fleet));
         let (shutdown, shutdown_rx) = watch::channel(false);
+        let (upgrade, upgrade_rx) = watch::channel(None);
         let project = fleet.project();
+        let file = ProjectFile {
+            format: STATE_FORMAT,
+            version: VERSION.to_owned(),
+            name: project.name.clone(),
+            dir: paths.project_dir.clone(),
+            socket: paths.socket(),
+            boot: fleet.context().boot.clone(),
+            ended: false,
+        };
         info!(project = project.name, processes = project.processes.len(), "daemon runs");
         let api = Api::new(Parts {
             fleet,
@@ -142,11 +243,25 @@ impl Daemon {
             state_dir: paths.state_dir.clone(),
             places: Places::from(paths),
             config_text,
-            warnings,
+            warnings: Arc::clone(&warnings),
             shutdown,
+            upgrade,
+            started: Time::now(),
         });
         tokio::spawn(api.clone().watch_config());
-        Ok(Self { api, shutdown: shutdown_rx, store, _lock: lock })
+        let daemon = Self {
+            api,
+            shutdown: shutdown_rx,
+            upgrade: upgrade_rx,
+            warnings,
+            store,
+            begins_anew: earlier.is_none_or(|earlier| earlier.ended || earlier.boot != file.boot),
+            file,
+            state_dir: paths.state_dir.clone(),
+            lock,
+        };
+        daemon.write_file();
+        Ok(daemon)
     }
 }
 
@@ -239,7 +354,8 @@ fn find_shim() -> Result<ShimProgram, DaemonError> {
     }
     // As under `cargo run`, which builds one program only.
     info!("ostler-shim is not beside this program, which takes its place at the price of more memory");
-    Ok(ShimProgram { program: own })
+    // A program that was replaced on disk has no path any more.
+    Ok(ShimProgram { program: if own.is_file() { own } else { OWN_PROGRAM.into() } })
 }
 
 /// Returns the version state and sockets are shared under; for surfaces that show it.

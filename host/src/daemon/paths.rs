@@ -76,6 +76,12 @@ impl Paths {
         Self::of(project_dir, config_file, |name| std::env::var_os(name).filter(|value| !value.is_empty()))
     }
 
+    /// Returns the directory that holds the state of all projects, one directory each.
+    pub fn state_root() -> Result<PathBuf, PathsError> {
+        let nowhere = Self::of("/".into(), None, |name| std::env::var_os(name).filter(|v| !v.is_empty()))?;
+        Ok(nowhere.state_dir.parent().map(Path::to_owned).unwrap_or_default())
+    }
+
     fn of(
         project_dir: PathBuf,
         config_file: Option<PathBuf>,

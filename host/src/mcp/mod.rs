@@ -22,6 +22,7 @@ mod lines;
 mod pump;
 mod reply;
 mod server;
+mod session;
 mod suggest;
 mod text;
 mod tools;
@@ -29,7 +30,7 @@ mod toolset;
 mod transport;
 mod view;
 
-pub use pump::pump;
+pub use pump::{Daemons, pump};
 pub use toolset::{Toolset, Toolsets, UnknownToolset};
 
 /// Serves the protocol on an accepted connection whose first line has been read byte for byte, until the client

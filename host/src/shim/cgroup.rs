@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 /// Bytes read of a control file; the longest of those read here has a few hundred.
 const FILE_BYTES: u64 = 4096;
 
+/// How the names of directories begin in which projects have the cgroups of their runs.
+pub const PROJECT_PREFIX: &str = "ostler-";
+
 /// An existing cgroup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cgroup {
@@ -68,6 +71,18 @@ impl Cgroup {
     /// Returns whether a process lives in it or below it; a cgroup that is gone has none.
     pub fn is_populated(&self) -> bool {
         self.number_after("cgroup.events", "populated") == Some(1)
+    }
+
+    /// Removes it if it is empty and nothing is nested in it, and then the project's directory above it if that was the
+    /// last; whoever finds more to do than that is the daemon.
+    pub fn remove(&self) -> io::Result<()> {
+        std::fs::remove_dir(&self.dir)?;
+        let name = |dir: &Path| dir.file_name()?.to_str().map(|name| name.starts_with(PROJECT_PREFIX));
+        if let Some(above) = self.dir.parent().filter(|above| name(above) == Some(true)) {
+            // Fails as long as there are others.
+            let _ = std::fs::remove_dir(above);
+        }
+        Ok(())
     }
 
     /// Returns what its limits have cost so far.

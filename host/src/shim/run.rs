@@ -383,6 +383,8 @@ impl Shim {
 
     fn finish(&mut self, leftovers: u32) {
         self.look_at_limits();
+        // What is left is the daemon's affair; but there may be none any more.
+        let _ = self.cgroup.take().map(|cgroup| cgroup.remove());
         let lost = self.spool.finish();
         let (end, lost_bytes, lost_lines) = (self.spool.end(), lost.bytes, lost.lines);
         if let Some(exit) = self.exit {

@@ -9,15 +9,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, TransactionBehavior, named_params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, TransactionBehavior, named_params};
 
 use crate::model::{Exit, ProcessName, RunId, Time};
 
 use super::checkpoint::Checkpointer;
+use super::memo::Memo;
 use super::writer::lock;
 
 /// The steps from one format to the next. Never change one that was released: add another.
-const MIGRATIONS: [&str; 2] = [
+pub(super) const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE runs (
         id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -62,6 +63,13 @@ const MIGRATIONS: [&str; 2] = [
         BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 ",
     super::ports::MIGRATION,
+    // What a daemon that takes up a run must know of it; see `memo`.
+    "
+    ALTER TABLE runs ADD COLUMN boot TEXT;
+    ALTER TABLE runs ADD COLUMN stop_asked INTEGER;
+    ALTER TABLE runs ADD COLUMN ready INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE runs ADD COLUMN rest TEXT;
+    ",
 ];
 
 /// How long a statement waits for another program that has the file open, such as a person's `sqlite3`.
@@ -117,6 +125,8 @@ pub struct NewRun<'a> {
     /// Why it is started: `cli`, `mcp`, `restart`, `adopt`.
     pub reason: &'a str,
     pub started_at: Time,
+    /// The boot of the machine it is started in, as the kernel names it.
+    pub boot: Option<&'a str>,
 }
 
 /// A process of the system. The pid alone is not enough, because pids are used again.
@@ -143,6 +153,7 @@ pub struct RunRecord {
     pub exit: Option<Exit>,
     pub spawn_error: Option<String>,
     pub note: Option<String>,
+    pub memo: Memo,
 }
 
 /// What the user wants of one process; it outlives the daemon.
@@ -178,13 +189,33 @@ impl Catalogue {
         Ok(Self { path: path.to_owned(), connection: Mutex::new(connection), checkpointer })
     }
 
+    /// Checks without changing anything that this program could open the catalogue at `path`; one that does not exist
+    /// could be made.
+    ///
+    /// # Errors
+    /// When the file cannot be read or has a newer format.
+    pub fn check(path: &Path) -> Result<(), CatalogueError> {
+        if !path.exists() {
+            return Ok(());
+        }
+        let failed = |source| CatalogueError::Open { path: path.to_owned(), source };
+        let connection =
+            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
+        connection.busy_timeout(BUSY_WAIT).map_err(failed)?;
+        let (found, known) = (format(&connection).map_err(failed)?, MIGRATIONS.len() as i64);
+        if found > known {
+            return Err(CatalogueError::Newer { path: path.to_owned(), found, known });
+        }
+        Ok(())
+    }
+
     /// Enters a run and returns its id, which is never used twice.
     pub fn begin_run(&self, new: NewRun<'_>) -> Result<RunId, CatalogueError> {
         self.with(|connection| {
             connection
                 .prepare_cached(
-                    "INSERT INTO runs (process, command, cwd, reason, started_at)
-                     VALUES (:process, :command, :cwd, :reason, :started_at) RETURNING id",
+                    "INSERT INTO runs (process, command, cwd, reason, started_at, boot)
+                     VALUES (:process, :command, :cwd, :reason, :started_at, :boot) RETURNING id",
                 )?
                 .query_row(
                     named_params! {
@@ -193,6 +224,7 @@ impl Catalogue {
                         ":cwd": new.cwd.to_string_lossy(),
                         ":reason": new.reason,
                         ":started_at": new.started_at.0,
+                        ":boot": new.boot,
                     },
                     |row| run_id(row, "id"),
                 )
@@ -308,7 +340,12 @@ impl Catalogue {
         work(&mut connection).map_err(|source| CatalogueError::Use { path: self.path.clone(), source })
     }
 
-    fn update_run(&self, run: RunId, sql: &str, values: impl rusqlite::Params) -> Result<(), CatalogueError> {
+    pub(super) fn update_run(
+        &self,
+        run: RunId,
+        sql: &str,
+        values: impl rusqlite::Params,
+    ) -> Result<(), CatalogueError> {
         let known = self.with(|connection| {
             let changed = connection.prepare_cached(sql)?.execute(values)?;
             if changed > 0 {
@@ -347,6 +384,7 @@ fn run_record(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
         ended_at: ended_at.map(Time),
         spawn_error,
         note: row.get("note")?,
+        memo: Memo::of(row)?,
     })
 }
 

@@ -54,6 +54,7 @@ mod cursor;
 mod audit;
 mod catalogue;
 mod checkpoint;
+mod memo;
 mod ports;
 
 #[cfg(test)]
@@ -64,6 +65,7 @@ pub use catalogue::{Catalogue, CatalogueError, NewRun, ProcessId, RunRecord, Wan
 pub use columns::Batch;
 pub use cursor::{Cursor, CursorError};
 pub use error::StoreError;
+pub use memo::{KnownReady, Memo};
 pub use pattern::{InvalidPattern, Pattern};
 pub use reader::{LogPage, LogQuery, Take};
 pub use recovery::{Damage, Recovery};

@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
@@ -24,12 +25,15 @@ use super::cgroup_site::{Controllers, Hindrance, Site, controllers_in, enable_in
 use super::limits::size;
 use crate::config::Limits;
 use crate::model::{Exit, OUT_OF_MEMORY, RunId};
+use crate::shim::cgroup::PROJECT_PREFIX;
 use crate::shim::{Cgroup, LaunchSpec, LimitHits};
 
 /// Time that killed processes have to go, and an emptied cgroup to be removable.
 const CLEARING: Duration = Duration::from_secs(2);
 /// Pause between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// How often a run's cgroup is tried to be made, while others come and go.
+const TRIES: usize = 8;
 /// How deep children may have nested cgroups of their own, and how many directories are removed at a time.
 const NESTED: usize = 16;
 /// Microseconds over which a share of processor time is measured: the kernel's own default.
@@ -39,6 +43,8 @@ const CPU_PERIOD: u64 = 100_000;
 #[derive(Debug)]
 pub struct Cgroups {
     home: Result<Home, Hindrance>,
+    /// Held while a cgroup is made: the directory above it comes and goes, and has to have its controllers first.
+    making: Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -71,15 +77,15 @@ impl Cgroups {
             }
             Err(why) => info!(%why, "runs get no cgroups"),
         }
-        Self { home }
+        Self { home, making: Mutex::default() }
     }
 
     /// Returns what a daemon that is started from here would have. Leaves nothing behind.
     pub fn foresee() -> InForce {
         let key = format!("doctor-{}", std::process::id());
         match Site::find().and_then(|site| Home::foresee(&site, &key)) {
-            Ok(home) => Self { home: Ok(home) }.in_force(),
-            Err(why) => Self { home: Err(why) }.in_force(),
+            Ok(home) => Self { home: Ok(home), making: Mutex::default() }.in_force(),
+            Err(why) => Self { home: Err(why), making: Mutex::default() }.in_force(),
         }
     }
 
@@ -101,6 +107,7 @@ impl Cgroups {
     pub fn make(&self, run: RunId, limits: &Limits) -> Option<PathBuf> {
         let home = self.home.as_ref().ok()?;
         let dir = home.dir.join(format!("r{run}"));
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = home.make_run(&dir) {
             warn!(%run, %error, "cannot make a cgroup");
             return None;
@@ -158,7 +165,7 @@ impl Cgroups {
 
 impl Home {
     fn make(site: &Site, key: &str) -> Result<Self, Hindrance> {
-        let dir = site.dir.join(format!("ostler-{key}"));
+        let dir = site.dir.join(format!("{PROJECT_PREFIX}{key}"));
         make_dir(&dir).map_err(|error| cannot_make(site, &error))?;
         if let Err(why) = try_out(&dir) {
             let _ = fs::remove_dir(&dir);
@@ -166,11 +173,13 @@ impl Home {
         }
         let (_, missing) = site.enable();
         let controllers = enable_all(&dir);
+        // It comes with the first run and goes with the last, so that a daemon that dies idle leaves nothing behind.
+        let _ = fs::remove_dir(&dir);
         Ok(Self { missing: missing.or_else(|| not_there(site, controllers)), dir, controllers })
     }
 
     fn foresee(site: &Site, key: &str) -> Result<Self, Hindrance> {
-        let dir = site.dir.join(format!("ostler-{key}"));
+        let dir = site.dir.join(format!("{PROJECT_PREFIX}{key}"));
         make_dir(&dir).map_err(|error| cannot_make(site, &error))?;
         let tried = try_out(&dir);
         let _ = fs::remove_dir(&dir);
@@ -184,20 +193,19 @@ impl Home {
     }
 
     fn make_run(&self, dir: &Path) -> io::Result<()> {
-        match fs::create_dir(dir) {
-            // Numbers of runs are used again when somebody deletes the state directory.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                clear(dir);
-                fs::create_dir(dir)
+        for _ in 0..TRIES {
+            match fs::create_dir(dir) {
+                // Numbers of runs are used again when somebody deletes the state directory.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => clear(dir),
+                // There was no run before, or the last one's shim removes the directory just now.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    make_dir(&self.dir)?;
+                    enable_all(&self.dir);
+                }
+                made => return made,
             }
-            // Some service managers remove what is empty.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                make_dir(&self.dir)?;
-                enable_all(&self.dir);
-                fs::create_dir(dir)
-            }
-            made => made,
         }
+        fs::create_dir(dir)
     }
 }
 
@@ -302,7 +310,7 @@ fn remove_nested(dir: &Path, depth: usize) -> io::Result<()> {
             remove_nested(&entry.path(), below)?;
         }
     }
-    fs::remove_dir(dir)
+    Cgroup::at(dir).remove()
 }
 
 /// Says what the limits have cost a run that has ended; `None` when nothing.
@@ -357,7 +365,8 @@ mod tests {
 
     #[test]
     fn limits_that_are_not_in_force_are_named_with_the_reason() {
-        let none = Cgroups { home: Err(Hindrance::Foreign("/x".into())) };
+        let with = |home| Cgroups { home, making: Mutex::default() };
+        let none = with(Err(Hindrance::Foreign("/x".into())));
         assert_eq!(none.shortfall(&Limits::default()), None);
         let told = none.shortfall(&limits()).unwrap();
         assert_eq!(
@@ -366,11 +375,11 @@ mod tests {
              `ostler doctor` tells how to get there"
         );
         let home = Home { dir: "/x".into(), controllers: ALL, missing: None };
-        assert_eq!(Cgroups { home: Ok(home) }.shortfall(&limits()), None);
+        assert_eq!(with(Ok(home)).shortfall(&limits()), None);
         let some = Controllers { memory: true, ..Controllers::default() };
         let missing = Hindrance::NoControllers { dir: "/x".into(), missing: "cpu, pids".into() };
         let home = Home { dir: "/x".into(), controllers: some, missing: Some(missing) };
-        let told = Cgroups { home: Ok(home) }.shortfall(&Limits { pids: Some(3), ..limits() }).unwrap();
+        let told = with(Ok(home)).shortfall(&Limits { pids: Some(3), ..limits() }).unwrap();
         assert!(told.starts_with("the limits on cpu, pids are not in force, because"), "{told}");
     }
 
@@ -396,7 +405,7 @@ mod tests {
     fn what_a_shim_wrote_of_limits_is_told_by_the_next_daemon() {
         use crate::model::Time;
         use crate::shim::{DoneRecord, ExitRecord, exit_file::ExitFiles};
-        use crate::supervisor::adopt::{Ending, ending};
+        use crate::supervisor::dead::{Ending, ending};
         let dir = tempfile::tempdir().unwrap();
         let hits = LimitHits { oom_kills: 1, memory_limit: Some(64 << 20), ..LimitHits::default() };
         let exit = ExitRecord { exit: Exit { code: None, signal: Some(9) }, time: Time(7), hits };

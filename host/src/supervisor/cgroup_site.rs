@@ -233,6 +233,7 @@ fn enter_in_a_child(door: &fs::File) -> io::Result<()> {
     // SAFETY: other threads may exist, so the child calls only what `signal-safety(7)` allows, and ends.
     let pid = match unsafe { libc::fork() } {
         -1 => return Err(io::Error::last_os_error()),
+        // SAFETY: as said.
         0 => unsafe {
             let entered = libc::write(number, c"0".as_ptr().cast(), 1) == 1;
             libc::_exit(if entered { 0 } else { *libc::__errno_location() })

@@ -218,7 +218,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("pid");
         let script = format!("trap '' TERM; sleep 1000 & echo $! > {}; wait", file.display());
-        let finished = run(&shell(&script), Duration::from_secs(2)).await.unwrap();
+        let finished = run(&shell(&script), Duration::from_secs(4)).await.unwrap();
         assert!(finished.status.is_none());
         let pid = std::fs::read_to_string(file).expect("it got that far").trim().parse().unwrap();
         gone(pid).await;

@@ -24,6 +24,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::OwnedMutexGuard;
 use tracing::{info, warn};
 
+use super::adopt::Next;
 use super::change::{needs_restart, of_replica};
 use super::{Context, Handle, OpenRun, Past, supervise};
 use crate::bounds;
@@ -358,7 +359,7 @@ fn scales_left(project: &Project, pasts: &BTreeMap<ProcessName, Past>) -> BTreeM
     for (name, past) in pasts {
         let lives = match past {
             Past::Open(_) => true,
-            Past::Ended(last) => last.wanted,
+            Past::Ended(last) => matches!(last.next, Next::Policy | Next::Start),
             Past::Nothing => false,
         };
         let base = name.base();

@@ -170,6 +170,9 @@ pub(super) enum Command {
     Retire {
         reply: oneshot::Sender<Stopped>,
     },
+    Ping {
+        reply: oneshot::Sender<()>,
+    },
 }
 
 /// Reaches the driver of one process. Cheap to clone; dropping it stops nothing.
@@ -296,6 +299,11 @@ impl Handle {
     pub async fn retire(&self) -> Stopped {
         let stopped = self.ask(|reply| Command::Retire { reply }).await;
         stopped.unwrap_or(Stopped { was_running: false, exit: None, how: None })
+    }
+
+    /// Returns once the driver has dealt with everything it was told before; at once when there is none any more.
+    pub async fn ping(&self) {
+        let _ = self.ask(|reply| Command::Ping { reply }).await;
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {

@@ -51,7 +51,14 @@ pub(super) fn launch(
     let mut spec = spec(config, &words, env)?;
     let warning = ready_warning(config, port, context.ports.home());
     let began = Time::now();
-    let new_run = NewRun { process: name, command: &words, cwd: &config.cwd, reason, started_at: began };
+    let new_run = NewRun {
+        process: name,
+        command: &words,
+        cwd: &config.cwd,
+        reason,
+        started_at: began,
+        boot: context.boot.as_deref(),
+    };
     let run = context.catalogue.begin_run(new_run).map_err(|e| StartProblem::Store(e.to_string()))?;
     spec.cgroup = context.cgroups.make(run, &config.limits);
     spec.notify = notify_spec(context, run, config);

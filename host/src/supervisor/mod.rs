@@ -30,6 +30,7 @@ mod cgroup;
 mod cgroup_site;
 mod change;
 mod commands;
+mod dead;
 mod disk;
 mod driver;
 mod exec;
@@ -63,7 +64,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-pub use adopt::{LastRun, OpenRun, Past, look_back};
+pub use adopt::{LastRun, OpenRun, Past, boot_id, look_back};
 pub use cgroup::{Cgroups, InForce, clear_leftovers, live_remark};
 pub use cgroup_site::{Controllers, Hindrance};
 pub use change::has_ports_for;
@@ -101,6 +102,8 @@ pub struct Context {
     pub cgroups: Cgroups,
     /// What the globs of `watch` are relative to.
     pub project_dir: PathBuf,
+    /// Which boot of the machine this is, as the kernel names it; `None` where it does not.
+    pub boot: Option<String>,
     pub events: mpsc::UnboundedSender<RunEvent>,
     pub ports: Ports,
 }

@@ -37,7 +37,8 @@ impl OwnCgroup {
 impl Drop for OwnCgroup {
     fn drop(&mut self) {
         let is_empty = !Cgroup::at(&self.dir).is_populated();
-        wait_until("the cgroup can be removed", || fs::remove_dir(&self.dir).is_ok() || !is_empty);
+        let is_gone = || !self.dir.exists() || Cgroup::at(&self.dir).remove().is_ok();
+        wait_until("the cgroup can be removed", || is_gone() || !is_empty);
         self.cgroups.remove_home();
         assert!(is_empty || std::thread::panicking(), "somebody is left in {}", self.dir.display());
     }

@@ -49,6 +49,7 @@ impl Daemon {
             runs_dir: dir.path().join("runs"),
             sockets_dir: dir.path().join("run"),
             shim: ShimProgram { program: PathBuf::from(env!("CARGO_BIN_EXE_ostler-shim")) },
+            boot: None,
             project_dir: dir.path().to_owned(),
             events,
             cgroups: Cgroups::probe(&dir.path().file_name().unwrap().to_string_lossy()),

@@ -13,6 +13,7 @@ use crate::cli::exit::CliError;
 use crate::cli::modes::Modes;
 use crate::cli::stream::{Down, INPUT_BYTES, Message, StreamReader, Up};
 use crate::cli::terminal::{self, RawMode};
+use crate::model::RunId;
 
 /// Pieces of typed input that may wait; typing waits with them.
 const PIECES: usize = 4;
@@ -23,7 +24,7 @@ const LINES: usize = 24;
 ///
 /// A process with `pty = true` gets every key as it is pressed, and the size of the terminal;
 /// ctrl-p ctrl-q leaves, and the process goes on. One without gets whole lines; Ctrl-C and
-/// Ctrl-D leave it.
+/// Ctrl-D leave it. When the daemon dies or is upgraded, the next one goes on.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -96,6 +97,9 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         watch: Watch::new(args.detach_keys),
         modes: Modes::default(),
         begun: false,
+        context: context.clone(),
+        name: name.clone(),
+        run: reply.process.run,
     };
     let end = session.run(connection.output, signals).await;
     let undo = session.modes.undo();
@@ -162,6 +166,10 @@ struct Session {
     modes: Modes,
     /// Output has come.
     begun: bool,
+    context: Context,
+    name: String,
+    /// The run that is looked on.
+    run: Option<RunId>,
 }
 
 impl Session {
@@ -180,7 +188,10 @@ impl Session {
                     Ok(Some(message)) => if let Some(end) = self.show(message)? {
                         return Ok(end);
                     },
-                    Ok(None) | Err(_) => return Ok(End::Lost),
+                    Ok(None) | Err(_) => match self.attach_again().await {
+                        Some(next) => output = next,
+                        None => return Ok(End::Lost),
+                    },
                 },
                 bytes = typed.recv(), if self.typing != Typing::Nothing => {
                     if self.pass_on(bytes).await? {
@@ -193,6 +204,24 @@ impl Session {
                 () = Signals::leaves(&mut signals.leave) => return Ok(End::Left),
             }
         }
+    }
+
+    /// Attaches to the same run through the next daemon: the last one was upgraded, or has died.
+    async fn attach_again(&mut self) -> Option<StreamReader<OwnedReadHalf>> {
+        let mut client = self.context.client().await.ok()?;
+        // Asked first, so that nothing is typed to another run.
+        let same =
+            client.list().await.ok()?.into_iter().any(|view| view.run == self.run && self.run.is_some());
+        if !same {
+            return None;
+        }
+        let (_, connection) = client.attach(self.name.clone()).await.ok()?;
+        self.input = connection.input;
+        self.begun = false;
+        let remark = self.remark("another daemon has taken over; the last lines again");
+        let _ = io::stdout().lock().write_all(remark.as_bytes());
+        self.resize().await.ok()?;
+        Some(connection.output)
     }
 
     /// Shows what has come; returns the end when it was that.

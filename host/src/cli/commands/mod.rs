@@ -14,6 +14,7 @@ pub mod inspect;
 pub mod logs;
 pub mod mcp;
 pub mod plugin;
+pub mod projects;
 pub mod ps;
 pub mod reload;
 pub mod reload_config;
@@ -27,7 +28,9 @@ pub mod start;
 pub mod stats;
 pub mod status;
 pub mod stop;
+pub mod systemd;
 pub mod up;
+pub mod upgrade;
 pub mod wait;
 
 use super::context::Context;
@@ -64,6 +67,9 @@ pub enum Command {
     Plugin(plugin::Command),
     Status(status::Args),
     Doctor(doctor::Args),
+    Projects(projects::Args),
+    Upgrade(upgrade::Args),
+    Systemd(systemd::Args),
     Mcp(mcp::Args),
     Daemon(daemon::Args),
     Demo(demo::Args),
@@ -84,6 +90,8 @@ impl Command {
             Self::Status(args) => args.json,
             Self::Doctor(args) => args.json,
             Self::Group(group::Command::List(args)) => args.json,
+            Self::Projects(args) => args.json,
+            Self::Upgrade(args) => args.json,
             Self::Init(_)
             | Self::Up(_)
             | Self::Down(_)
@@ -102,6 +110,7 @@ impl Command {
             | Self::Attach(_)
             | Self::Mcp(_)
             | Self::Plugin(plugin::Command::Build(_))
+            | Self::Systemd(_)
             | Self::Demo(_)
             | Self::Daemon(_) => false,
         }
@@ -112,6 +121,7 @@ impl Command {
         match self {
             Self::Init(args) => init::run(&args, context),
             Self::Daemon(args) => daemon::run(&args, context),
+            Self::Systemd(args) => systemd::run(&args, context),
             Self::Demo(args) => demo::run(&args, context),
             Self::Up(args) => block_on(up::run(args, context)),
             Self::Down(args) => block_on(down::run(args, context)),
@@ -138,6 +148,8 @@ impl Command {
             Self::Plugin(command) => block_on(plugin::run(command, context)),
             Self::Status(args) => block_on(status::run(args, context)),
             Self::Doctor(args) => block_on(doctor::run(args, context)),
+            Self::Projects(args) => block_on(projects::run(args, context)),
+            Self::Upgrade(args) => block_on(upgrade::run(args, context)),
             Self::Mcp(args) => block_on(mcp::run(args, context)),
         }
     }

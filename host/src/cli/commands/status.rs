@@ -121,6 +121,7 @@ mod tests {
             dir: "/srv/shop".into(),
             state_dir: "/state/shop-1f".into(),
             config: None,
+            started: None,
             warnings: vec!["the disk is full".into()],
         });
         assert!(

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 use super::{Code, Context, Outcome};
 use crate::api::{Until, WaitOutcome, WaitReply, WaitRequest};
 use crate::bounds;
-use crate::cli::client::Client;
 use crate::cli::exit::CliError;
 use crate::cli::printer::Printer;
 use crate::config::parse_duration;
+
+/// Daemons lost in a row, without an answer in between, before the wait is given up.
+const LOST_IN_A_ROW: usize = 3;
 
 /// Waits until a process is ready, has ended, or has printed something
 ///
@@ -50,8 +52,7 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         None if args.exit => Until::Exit,
         None => Until::Ready,
     };
-    let mut client = context.client().await?;
-    let reply = wait(&mut client, args.name, until, args.timeout).await?;
+    let reply = wait(context, args.name, until, args.timeout).await?;
     let code = match reply.outcome {
         WaitOutcome::Met => Code::Done,
         WaitOutcome::TimedOut => Code::TimedOut,
@@ -74,19 +75,30 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
 }
 
 async fn wait(
-    client: &mut Client,
+    context: &Context,
     name: String,
     mut until: Until,
     timeout: Duration,
 ) -> Result<WaitReply, CliError> {
     let begun = Instant::now();
+    let mut client = context.client().await?;
+    let mut lost = 0;
     loop {
         let left = timeout.saturating_sub(begun.elapsed());
         let call = left.min(bounds::MCP_WAIT);
         // Rounded up, so that the daemon tells the time that was asked for.
         let timeout_ms = u64::try_from(call.as_micros().div_ceil(1000)).unwrap_or(u64::MAX);
         let request = WaitRequest { name: name.clone(), until: until.clone(), timeout_ms };
-        let mut reply = client.wait(request).await?;
+        let mut reply = match client.wait(request).await {
+            // The daemon was upgraded, or has died: the next one knows as much.
+            Err(error) if error.is_lost() && lost < LOST_IN_A_ROW => {
+                lost += 1;
+                client = context.client().await?;
+                continue;
+            }
+            reply => reply?,
+        };
+        lost = 0;
         if reply.outcome != WaitOutcome::TimedOut {
             return Ok(reply);
         }

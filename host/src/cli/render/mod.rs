@@ -27,4 +27,5 @@ pub use plugins::plugins;
 pub use processes::{one_line, processes, started};
 pub use stats::stats;
 pub use style::{Palette, Wishes};
+pub use table::table;
 pub use text::visible;

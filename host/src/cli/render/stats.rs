@@ -167,9 +167,9 @@ mod tests {
         insta::assert_snapshot!(stats(Palette::PLAIN, &reply()), @r"
         2 cores 37.4% busy, load 0.52 0.48 0.40, memory 3.0 GiB of 8.0 GiB, swap 0 B of 2.0 GiB, disk 41 GiB of 100 GiB free, up 3d 4h
 
-        NAME  STATE    CPU     CPU TIME  MEMORY     PROCS  THREADS  FDS  READ    WRITTEN  CPU HISTORY
-        api   ready    112.3%  1m 2s     190 MiB    3      14       60   12 MiB  0 B      ▁▄▇█
-        db    stopped  -       -         -          -      -        -    -       -
+        NAME  STATE    CPU     CPU TIME  MEMORY   PROCS  THREADS  FDS  READ    WRITTEN  CPU HISTORY
+        api   ready    112.3%  1m 2s     190 MiB  3      14       60   12 MiB  0 B      ▁▄▇█
+        db    stopped  -       -         -        -      -        -    -       -
         ");
     }
 

@@ -5,8 +5,8 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use crate::model::{Exit, ProcessName, RunId, Time};
-use crate::store::catalogue::{format, migrate};
-use crate::store::{Catalogue, NewRun, ProcessId, RunRecord, Wanted};
+use crate::store::catalogue::{MIGRATIONS, format, migrate};
+use crate::store::{Catalogue, KnownReady, Memo, NewRun, ProcessId, RunRecord, Wanted};
 
 fn open() -> (tempfile::TempDir, Catalogue) {
     let directory = tempfile::tempdir().unwrap();
@@ -27,6 +27,7 @@ fn begin(catalogue: &Catalogue, process: &str) -> RunId {
             cwd: Path::new("/srv/shop"),
             reason: "cli",
             started_at: Time(7),
+            boot: Some("b-1"),
         })
         .unwrap()
 }
@@ -54,6 +55,7 @@ fn a_run_is_found_as_it_was_entered_also_after_reopening() {
         exit: None,
         spawn_error: None,
         note: None,
+        memo: Memo { boot: Some("b-1".into()), ..Memo::default() },
     };
     assert_eq!(catalogue.open_runs().unwrap(), [expected]);
 }
@@ -122,6 +124,8 @@ fn a_newer_format_is_declined_and_left_alone() {
     let before = std::fs::read(&path).unwrap();
     let error = Catalogue::open(&path).unwrap_err().to_string();
     assert!(error.contains("format 99") && error.contains("up to 2"), "{error}");
+    let checked = Catalogue::check(&path).unwrap_err().to_string();
+    assert_eq!(checked, error);
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
@@ -157,4 +161,38 @@ fn the_file_is_private() {
         let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{:?}", entry.file_name());
     }
+}
+
+#[test]
+fn what_the_next_daemon_must_know_is_kept_with_the_run() {
+    let (_directory, catalogue) = open();
+    let run = begin(&catalogue, "api");
+    catalogue.stop_asked(run, Time(9)).unwrap();
+    catalogue.known_ready(run, KnownReady::Listening).unwrap();
+    catalogue.left_at_rest(run, "restarted 5 times").unwrap();
+    let memo = catalogue.run(run).unwrap().unwrap().memo;
+    let expected = Memo {
+        boot: Some("b-1".into()),
+        stop_asked: Some(Time(9)),
+        ready: KnownReady::Listening,
+        rest: Some("restarted 5 times".into()),
+    };
+    assert_eq!(memo, expected);
+    catalogue.known_ready(run, KnownReady::No).unwrap();
+    assert_eq!(catalogue.run(run).unwrap().unwrap().memo.ready, KnownReady::No);
+}
+
+#[test]
+fn runs_of_the_first_format_are_kept_and_have_nothing_remembered() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("catalogue.sqlite");
+    let mut connection = Connection::open(&path).unwrap();
+    migrate(&mut connection, &MIGRATIONS[..1]).unwrap();
+    let old = "INSERT INTO runs (process, command, cwd, reason, started_at, pid, pid_start)
+               VALUES ('api', '[\"true\"]', '/srv', 'cli', 7, 11, 12)";
+    connection.execute(old, ()).unwrap();
+    drop(connection);
+    let catalogue = Catalogue::open(&path).unwrap();
+    let record = catalogue.open_runs().unwrap().pop().unwrap();
+    assert_eq!((record.child, record.memo), (Some(ProcessId { pid: 11, start: 12 }), Memo::default()));
 }

@@ -4,24 +4,25 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::end::Over;
 use super::when::once;
 use super::{ActiveRun, Condition, Driver, End, Event, Life, Phase, RECORD_AGAIN, SPAWN_WAIT, StartReply};
-use crate::model::{RunId, Time};
+use crate::model::{Exit, RunId, Time};
 use crate::shim::LimitHits;
 use crate::shim::control::Report;
 use crate::store::{CatalogueError, ProcessId};
-use crate::supervisor::adopt::{Before, LastRun, OpenRun};
+use crate::supervisor::adopt::{Before, LastRun, Next, OpenRun};
 use crate::supervisor::handle::{StartError, Started, Stopped};
 use crate::supervisor::input::{self, Answer, Feeder};
 use crate::supervisor::link::{ShimLink, Upward};
 use crate::supervisor::policy::Ended;
 use crate::supervisor::preflight::StartProblem;
 use crate::supervisor::probe::Notice;
+use crate::supervisor::ready::Readiness;
 use crate::supervisor::snapshot::State;
 use crate::supervisor::tail::Tails;
 use crate::supervisor::{Bell, Context, RunBegan, RunEvent, launch};
@@ -71,9 +72,23 @@ impl Driver {
         }
         self.publish(|snapshot| snapshot.port = port);
         match self.attach(open.run, open.socket, open.began) {
-            Ok(active) => {
+            Ok(mut active) => {
+                // Known before the shim tells its story, in case that it never does.
+                if let Some(child) = open.child {
+                    active.pid = Some(child.pid);
+                    active.start_ticks = child.start;
+                }
+                active.was_ready = open.was_ready;
+                if open.stop_asked && open.wanted {
+                    let (reply, _) = oneshot::channel();
+                    active.successors.push(("adopt".to_owned(), reply));
+                }
                 self.announce(&active);
                 self.life = Life::Up(Box::new(active));
+                if open.stop_asked {
+                    info!(process = %self.name, run = %open.run, "finishing a stop that an earlier daemon began");
+                    self.begin_stop();
+                }
             }
             Err(error) => warn!(process = %self.name, run = %open.run, %error, "cannot adopt a run"),
         }
@@ -81,7 +96,7 @@ impl Driver {
 
     /// Takes up the story after a run that ended when no daemon was looking, or under an earlier one.
     pub(super) fn recall(&mut self, last: LastRun) {
-        if last.wanted {
+        if last.next != Next::Nothing {
             self.recall_history(&last.before);
         }
         self.publish(|snapshot| {
@@ -89,8 +104,9 @@ impl Driver {
             snapshot.started = Some(last.began);
             snapshot.exit = last.exit;
         });
-        match last.exit {
-            Some(exit) if last.wanted => {
+        match (last.next, last.exit) {
+            (Next::Nothing, _) => self.publish(|snapshot| snapshot.reason = last.reason),
+            (Next::Policy, Some(exit)) => {
                 let lived = last.ended.since(last.began);
                 // Decided as of then: what was given up long ago must not come back with a new daemon.
                 let moment = self.moment_of(last.ended);
@@ -98,11 +114,18 @@ impl Driver {
                 let how = exit.with_note(last.note.as_deref());
                 self.after_end(Over { ended, exit: Some(exit), lived, moment, how });
             }
-            None if last.wanted => self.publish(|snapshot| {
-                snapshot.state = State::Failed;
+            (Next::Policy | Next::Rest, exit) => self.publish(|snapshot| {
+                let done = exit.is_some_and(Exit::is_success);
+                snapshot.state = if done { State::Exited } else { State::Failed };
                 snapshot.reason = last.reason;
             }),
-            _ => {}
+            (Next::Start, _) => {
+                self.life = Life::Backoff { until: Instant::now() };
+                self.publish(|snapshot| {
+                    snapshot.state = State::Backoff;
+                    snapshot.reason = Some("a daemon that died was about to start it".to_owned());
+                });
+            }
         }
     }
 
@@ -151,6 +174,7 @@ impl Driver {
             since: Instant::now(),
             pid: None,
             start_ticks: 0,
+            was_ready: false,
             exit: None,
             hits: LimitHits::default(),
             phase: Phase::Spawning { deadline: Instant::now() + SPAWN_WAIT },
@@ -227,12 +251,14 @@ impl Driver {
         let has_check = self.config.ready.check.is_some();
         let Life::Up(active) = &mut self.life else { return };
         let run = active.run;
+        let was_ready = std::mem::take(&mut active.was_ready) && active.start_ticks == start_ticks;
         active.pid = Some(pid);
         active.start_ticks = start_ticks;
         let stopping = matches!(active.phase, Phase::Stopping { .. });
         if !stopping {
             active.phase = Phase::Living;
         }
+        // Answered once the pid can be seen: whoever started it looks next.
         let starters = std::mem::take(&mut active.starters);
         info!(process = %self.name, run = %run, pid, "child runs");
         if !stopping {
@@ -244,7 +270,10 @@ impl Driver {
                 snapshot.state = if has_check { State::Starting } else { State::Running };
             }
         });
-        // Whoever hears of the start looks at the snapshot next.
+        if was_ready && !stopping {
+            // Withdrawn again by who watches it, when it is not true any more.
+            self.readiness(run, Readiness::Ready);
+        }
         for starter in starters {
             let _ = starter.send(Ok(Started { run, already_running: false }));
         }

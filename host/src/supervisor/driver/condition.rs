@@ -100,8 +100,10 @@ impl Driver {
             watchers.been_ready.send_replace(true);
         }
         debug!(%run, took = ?active.since.elapsed(), ?readiness, "readiness changed");
+        let is_ready = matches!(readiness, Readiness::Ready);
         active.condition.take(readiness);
         self.show_condition(run);
+        self.note_ready(is_ready);
     }
 
     pub(super) fn health(&mut self, run: RunId, finding: Finding) {

@@ -7,9 +7,9 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{ActiveRun, Driver, End, Life, Phase, RECORD_AGAIN};
-use crate::model::{Exit, RunId, Time};
+use crate::model::{Exit, Level, RunId, Time};
 use crate::store::CatalogueError;
-use crate::supervisor::adopt::{Ending, ending, kill_orphan};
+use crate::supervisor::dead::{Ending, SHIM_DIED, ending, kill_orphan};
 use crate::supervisor::handle::{Started, Stopped};
 use crate::supervisor::policy::{Decision, Ended, Moment};
 use crate::supervisor::preflight::StartProblem;
@@ -57,7 +57,8 @@ impl Driver {
             }
         });
         let _ = killing.await;
-        self.ended(Some("its shim died, so its exit status is not known".to_owned())).await;
+        self.remark(run, Level::Warn, SHIM_DIED.to_owned());
+        self.ended(Some(SHIM_DIED.to_owned())).await;
     }
 
     pub(super) async fn ended(&mut self, note: Option<String>) {
@@ -152,6 +153,7 @@ impl Driver {
                     _ => how,
                 };
                 let is_well = matches!(ended, Ended::Exited(exit) if exit.is_success());
+                self.note_rest(&reason);
                 self.publish(|snapshot| {
                     snapshot.state = if is_well { State::Exited } else { State::Failed };
                     snapshot.pid = None;
@@ -211,7 +213,7 @@ async fn record(
     let recorded = tokio::task::spawn_blocking(move || {
         context.remove_sockets(run);
         // Read before the run is closed, for its directory goes then.
-        let over = cgroup::of_run(&context.run_dir(run));
+        let over = cgroup::of_run(&context.run_dir(run)).filter(|dir| dir.exists());
         let recorded = match &*end {
             End::Exited { exit, note } => context.catalogue.end_run(run, ended_at, *exit, note.as_deref()),
             End::NotSpawned(why) => context.catalogue.run_not_spawned(run, ended_at, why),

@@ -5,6 +5,7 @@ mod begin;
 mod change;
 mod condition;
 mod end;
+mod memo;
 mod streams;
 mod when;
 
@@ -117,6 +118,8 @@ struct ActiveRun {
     since: Instant,
     pid: Option<u32>,
     start_ticks: u64,
+    /// An earlier daemon knew it to be ready; until the shim has said that it is the same child.
+    was_ready: bool,
     exit: Option<Exit>,
     /// What its limits have cost it.
     hits: LimitHits,
@@ -275,6 +278,7 @@ impl Driver {
             Event::Command(Command::Check { reply }) => self.check(reply),
             Event::Command(Command::Reconfigure { config }) => self.reconfigure(config),
             Event::Command(Command::Retire { reply }) => self.retire(reply).await,
+            Event::Command(Command::Ping { reply }) => drop(reply.send(())),
             Event::Report(run, upward) => self.report(run, upward).await,
             Event::Readiness(run, readiness) => self.readiness(run, readiness),
             Event::Health(run, finding) => self.health(run, finding),
@@ -321,6 +325,7 @@ impl Driver {
         match &mut self.life {
             Life::Up(active) if !self.retired => {
                 active.successors.push((reason, reply));
+                self.note_stop().await;
                 self.begin_stop();
             }
             Life::Up(_) | Life::Down | Life::Backoff { .. } => self.start(&reason, reply).await,
@@ -336,6 +341,7 @@ impl Driver {
                     let _ = starter.send(Err(StartError::Superseded));
                 }
                 active.stoppers.push(reply);
+                self.note_stop().await;
                 self.begin_stop();
             }
             Life::Down | Life::Backoff { .. } => {
@@ -401,6 +407,8 @@ impl Driver {
                 self.publish(|snapshot| {
                     snapshot.pid = None;
                     snapshot.ready = false;
+                    // Until all it left behind is gone.
+                    snapshot.state = State::Stopping;
                 });
             }
             Upward::Report(Report::LimitHits(hits)) => {
@@ -458,6 +466,8 @@ impl Driver {
             Life::Backoff { .. } => self.launch(launch::RESTARTED, Vec::new()).await,
             Life::Up(active) => match &mut active.phase {
                 Phase::Living => {}
+                // Adopted, and its child is known: that the shim is frozen is no reason to give the child up.
+                Phase::Spawning { .. } if active.pid.is_some() => self.shim_is_silent(),
                 Phase::Spawning { .. } => {
                     let problem =
                         StartProblem::Spawn(format!("its shim did not answer within {SPAWN_WAIT:?}"));
