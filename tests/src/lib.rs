@@ -1,5 +1,7 @@
 //! What the end-to-end tests share.
 
+pub mod chaos;
+pub mod disk;
 pub mod hostile;
 pub mod prebuilt;
 pub mod project;

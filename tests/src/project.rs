@@ -127,7 +127,8 @@ impl Project {
         self.try_run(args, input).unwrap_or_else(|problem| panic!("{problem}"))
     }
 
-    fn try_run(&self, args: &[&str], input: &[u8]) -> Result<Finished, String> {
+    /// Runs `ostler` with these arguments and this standard input; an error says that it cannot, or does not end.
+    pub fn try_run(&self, args: &[&str], input: &[u8]) -> Result<Finished, String> {
         let line = format!("ostler {}", args.join(" "));
         let mut child = self.command(args).spawn().map_err(|error| format!("{line}: {error}"))?;
         let (pid, stdin, input) = (child.id(), child.stdin.take(), input.to_vec());
@@ -148,6 +149,22 @@ impl Project {
             stderr: text(output.stderr)?,
             line,
         })
+    }
+
+    /// Starts `ostler` with these arguments, for a test that does not want to wait.
+    pub fn begin(&self, args: &[&str]) -> std::io::Result<std::process::Child> {
+        self.command(args).stdin(Stdio::null()).stdout(Stdio::null()).spawn()
+    }
+
+    /// Returns the directory that was given as `OSTLER_STATE_DIR`.
+    pub fn state_dir(&self) -> &Path {
+        &self.state_dir
+    }
+
+    /// Returns the text by which processes of this project can be told: what all that inherit their environment have
+    /// in it.
+    pub fn mark(&self) -> String {
+        format!("{MARK}={}", self.dir.path().display())
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -205,7 +222,17 @@ impl Project {
 
     /// Returns a reader of all that a process prints from now on. Starts the daemon.
     pub fn follow(&self, name: &str) -> Follower<'_> {
-        let mut follower = Follower { project: self, name: name.to_owned(), cursor: None };
+        self.follower(&[name])
+    }
+
+    /// Returns a reader of all that all processes print from now on. Starts the daemon.
+    pub fn follow_all(&self) -> Follower<'_> {
+        self.follower(&[])
+    }
+
+    fn follower(&self, names: &[&str]) -> Follower<'_> {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut follower = Follower { project: self, names, cursor: None };
         follower.next_page();
         follower
     }
@@ -248,7 +275,7 @@ impl Project {
     /// Returns the living processes of the project, however they detached themselves. Shims have no environment, but
     /// their run's directory among their arguments.
     fn processes(&self) -> Vec<u32> {
-        let mark = format!("{MARK}={}\0", self.dir.path().display());
+        let mark = format!("{}\0", self.mark());
         let state = self.state_dir.display().to_string();
         let has = |pid: u32, file: &str, text: &str| {
             let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
@@ -303,17 +330,18 @@ impl Drop for Project {
     }
 }
 
-/// Reads a process's log page by page, each from the cursor of the one before.
+/// Reads the log page by page, each from the cursor of the one before.
 pub struct Follower<'p> {
     project: &'p Project,
-    name: String,
+    names: Vec<String>,
     cursor: Option<String>,
 }
 
 impl Follower<'_> {
     /// Returns the next lines; none when there are none yet.
     pub fn next_page(&mut self) -> Vec<Line> {
-        let mut args = vec!["logs", &self.name, "--json", "--show-cursor"];
+        let mut args = vec!["logs", "--json", "--show-cursor"];
+        args.extend(self.names.iter().map(String::as_str));
         match &self.cursor {
             Some(cursor) => args.extend(["-n", PAGE, "--since", cursor]),
             None => args.extend(["-n", "0"]),

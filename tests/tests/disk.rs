@@ -4,18 +4,10 @@
 //! The disks are small ones of the tests' own, mounted where nobody else sees them. That takes root; without it the
 //! tests say on standard error that they were skipped.
 
-use std::ffi::CString;
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::ptr;
-
+use ostler_tests::disk::{Disk, Filler};
 use ostler_tests::project::{Follower, Project, eventually, is_alive};
 use ostler_tests::shown::{Exit, Line};
 use serde_json::Value;
-use tempfile::TempDir;
 
 const MISBEHAVE: &str = env!("CARGO_BIN_EXE_misbehave");
 
@@ -26,7 +18,7 @@ const SIGTERM: Exit = Exit { code: None, signal: Some(libc::SIGTERM) };
 
 #[test]
 fn on_a_full_disk_children_run_on_and_what_is_missing_is_counted_in_place() {
-    let Some(disk) = Disk::tmpfs() else { return };
+    let Some(disk) = Disk::tmpfs(DISK_BYTES) else { return };
     let project = project_on(&disk);
     let mut follower = project.follow("ticker");
     project.ok(&["up", "-d"]);
@@ -55,7 +47,7 @@ fn on_a_full_disk_children_run_on_and_what_is_missing_is_counted_in_place() {
 
 #[test]
 fn on_a_full_disk_what_is_missing_at_the_end_of_a_run_is_counted_too() {
-    let Some(disk) = Disk::tmpfs() else { return };
+    let Some(disk) = Disk::tmpfs(DISK_BYTES) else { return };
     let project = project_on(&disk);
     let mut follower = project.follow("ticker");
     project.ok(&["up", "-d"]);
@@ -91,7 +83,7 @@ fn on_a_full_disk_what_is_missing_at_the_end_of_a_run_is_counted_too() {
 
 #[test]
 fn a_daemon_that_dies_on_a_full_disk_is_followed_by_one_that_says_so_and_then_by_one_that_works() {
-    let Some(disk) = Disk::tmpfs() else { return };
+    let Some(disk) = Disk::tmpfs(DISK_BYTES) else { return };
     let project = project_on(&disk);
     let mut follower = project.follow("ticker");
     project.ok(&["up", "-d"]);
@@ -120,7 +112,7 @@ fn a_daemon_that_dies_on_a_full_disk_is_followed_by_one_that_says_so_and_then_by
 
 #[test]
 fn a_daemon_that_cannot_write_its_state_says_so_and_starts_nothing() {
-    let Some(disk) = Disk::tmpfs() else { return };
+    let Some(disk) = Disk::tmpfs(DISK_BYTES) else { return };
     let project = project_on(&disk);
     disk.remount("ro");
     for args in [&["up", "-d"][..], &["start", "ticker"], &["ps"]] {
@@ -138,7 +130,7 @@ fn a_daemon_that_cannot_write_its_state_says_so_and_starts_nothing() {
 
 #[test]
 fn when_the_disk_becomes_read_only_children_run_on_and_can_be_stopped() {
-    let Some(disk) = Disk::ext4() else { return };
+    let Some(disk) = Disk::ext4(2 * DISK_BYTES) else { return };
     let project = project_on(&disk);
     let mut follower = project.follow("ticker");
     project.ok(&["up", "-d"]);
@@ -239,135 +231,4 @@ fn assert_whole_or_counted(lines: &[Line]) {
             (None, None) => panic!("neither a number nor a gap: {line:?}"),
         }
     }
-}
-
-/// A small disk. Other threads and processes do not see it, and the kernel lets go of it with the last that does.
-struct Disk {
-    mount_point: TempDir,
-    /// Holds the image of a disk that is a file.
-    _image_dir: Option<TempDir>,
-}
-
-/// What fills a disk until it is dropped.
-struct Filler {
-    path: PathBuf,
-    file: File,
-}
-
-impl Disk {
-    /// Mounts a disk in memory; `None` when that cannot be done here.
-    fn tmpfs() -> Option<Self> {
-        let disk = Self::mounted(None, |mount_point| {
-            let size = format!("size={DISK_BYTES},mode=0700");
-            command("mount", &["-t", "tmpfs", "-o", &size, "ostler-test", mount_point])
-        });
-        disk.map_err(|problem| skip("a disk in memory", &problem)).ok()
-    }
-
-    /// Mounts a file as a disk of a kind that can be made to fail; `None` when that cannot be done here.
-    fn ext4() -> Option<Self> {
-        let image_dir = TempDir::new().expect("a temporary directory");
-        let image = image_dir.path().join("image");
-        let disk = File::create(&image)
-            .and_then(|file| file.set_len(2 * DISK_BYTES))
-            .map_err(|error| error.to_string())
-            .and_then(|()| command("mkfs.ext4", &["-q", "-F", &image.display().to_string()]))
-            .and_then(|()| {
-                Self::mounted(Some(image_dir), |mount_point| {
-                    let image = image.display().to_string();
-                    command("mount", &["-t", "ext4", "-o", "loop,errors=remount-ro", &image, mount_point])
-                })
-            });
-        disk.map_err(|problem| skip("a disk in a file", &problem)).ok()
-    }
-
-    fn mounted(
-        image_dir: Option<TempDir>,
-        mount: impl FnOnce(&str) -> Result<(), String>,
-    ) -> Result<Self, String> {
-        leave_others_alone()?;
-        let mount_point = tempfile::Builder::new().prefix("ostd").tempdir_in("/tmp");
-        let mount_point = mount_point.map_err(|error| error.to_string())?;
-        mount(&mount_point.path().display().to_string())?;
-        Ok(Self { mount_point, _image_dir: image_dir })
-    }
-
-    fn path(&self) -> &Path {
-        self.mount_point.path()
-    }
-
-    /// Changes how it is mounted.
-    fn remount(&self, how: &str) {
-        let path = self.path().display().to_string();
-        command("mount", &["-o", &format!("remount,{how}"), &path])
-            .expect("what was mounted can be remounted");
-    }
-
-    /// Returns what fills it: for now nothing.
-    fn filler(&self) -> Filler {
-        let path = self.path().join("filler");
-        let file = File::create(&path).expect("there is room for a file");
-        Filler { path, file }
-    }
-}
-
-impl Filler {
-    /// Fills the disk to the last byte, and returns whether there was room for any.
-    fn grow(&mut self) -> bool {
-        let mut grown = false;
-        let mut piece = vec![0; 1 << 20];
-        while !piece.is_empty() {
-            match self.file.write(&piece) {
-                Ok(_) => grown = true,
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => piece.truncate(piece.len() / 2),
-                Err(error) => panic!("{}: {error}", self.path.display()),
-            }
-        }
-        grown
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let path = CString::new(self.path().as_os_str().as_bytes()).expect("no NUL in a path");
-        // SAFETY: the path is a C string that lives across the call.
-        let result = unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
-        if result != 0 {
-            eprintln!("cannot unmount {}: {}", self.path().display(), io::Error::last_os_error());
-        }
-    }
-}
-
-impl Drop for Filler {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.path) {
-            eprintln!("cannot remove {}: {error}", self.path.display());
-        }
-    }
-}
-
-/// Gives this thread, and what it starts, a view of its own of what is mounted (`mount_namespaces(7)`).
-fn leave_others_alone() -> Result<(), String> {
-    // SAFETY: takes a flag only, and changes what this thread sees.
-    let mut result = unsafe { libc::unshare(libc::CLONE_NEWNS) };
-    if result == 0 {
-        let flags = libc::MS_REC | libc::MS_PRIVATE;
-        // SAFETY: the strings are constants, and the kernel ignores the pointers that are null.
-        result = unsafe { libc::mount(c"none".as_ptr(), c"/".as_ptr(), ptr::null(), flags, ptr::null()) };
-    }
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error().to_string()) }
-}
-
-fn command(program: &str, args: &[&str]) -> Result<(), String> {
-    let output = Command::new(program).args(args).output().map_err(|error| format!("{program}: {error}"))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim())),
-    }
-}
-
-/// Says that a test is skipped, past the test runner, which shows nothing of tests that pass.
-fn skip(what: &str, problem: &str) {
-    let test = std::thread::current().name().unwrap_or_default().to_owned();
-    let _ = writeln!(io::stderr(), "\nSKIPPED {test}: {what} cannot be mounted here: {problem}");
 }

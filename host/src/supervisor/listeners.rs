@@ -1,5 +1,5 @@
-//! Who listens on which TCP port of this machine, as the kernel tells it. Linux only: reads `/proc/net/tcp`, which
-//! shows the network namespace Ostler is in, and `/proc/PID/fd`, which it may look into for processes of its user.
+//! Who listens on which TCP port of this machine, as the kernel tells it. Linux only: asks for the network namespace
+//! Ostler is in, or reads `/proc/net/tcp`; and reads `/proc/PID/fd`, which it may look into for processes of its user.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -7,6 +7,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
+use super::inet_diag;
 use super::procfs::{ancestors, command_line, pids, tree, variables};
 use crate::shim::program;
 
@@ -176,14 +177,20 @@ fn owner(inodes: &HashSet<u64>) -> Option<u32> {
     pids().find(|pid| socket_inodes(*pid).any(|inode| inodes.contains(&inode)))
 }
 
-struct Listener {
-    address: IpAddr,
-    port: u16,
-    uid: u32,
-    inode: u64,
+/// A TCP socket that listens.
+pub(super) struct Listener {
+    pub(super) address: IpAddr,
+    pub(super) port: u16,
+    pub(super) uid: u32,
+    pub(super) inode: u64,
 }
 
 fn listeners() -> Vec<Listener> {
+    inet_diag::listening().unwrap_or_else(|_| from_table())
+}
+
+/// Reads the kernel's table of all sockets, which works everywhere and takes long.
+pub(super) fn from_table() -> Vec<Listener> {
     let tables =
         ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
     tables.iter().flat_map(|table| table.lines().skip(1).filter_map(listener)).collect()

@@ -38,6 +38,7 @@ mod fleet;
 mod handle;
 mod health;
 mod http;
+mod inet_diag;
 mod input;
 mod launch;
 mod limits;

@@ -114,7 +114,14 @@ impl Look {
                 )));
             }
             self.pause(pause).await;
-            pause = if is_over { LATE_LOOK } else { (pause * 2).min(SLOWEST_LOOK) };
+            pause = if is_over {
+                LATE_LOOK
+            } else if self.ready.check.is_none() && self.sign.is_none() {
+                // Many a process never listens anywhere: nobody should pay for waiting for it. A sign ends the pause.
+                (started.elapsed() / 8).clamp(FIRST_LOOK, LATE_LOOK)
+            } else {
+                (pause * 2).min(SLOWEST_LOOK)
+            };
         }
     }
 
@@ -151,12 +158,15 @@ impl Look {
         }
     }
 
-    /// Waits for the next look; what a run says of itself is looked at when it is said.
+    /// Waits for the next look; what a run says of itself is looked at when it is said, and so is its first sign.
     async fn pause(&mut self, pause: Duration) {
         let by_its_word = self.is_by_its_word();
         tokio::select! {
             () = sleep(pause) => {}
             Ok(()) = self.subject.notified.changed(), if by_its_word => {}
+            Some(sign) = self.signs.recv(), if self.ready.check.is_none() && self.sign.is_none() => {
+                self.sign = Some(sign);
+            }
         }
     }
 

@@ -10,11 +10,11 @@ use tracing::{info, warn};
 
 use super::end::Over;
 use super::when::once;
-use super::{ActiveRun, Condition, Driver, End, Event, Life, Phase, SPAWN_WAIT, StartReply};
+use super::{ActiveRun, Condition, Driver, End, Event, Life, Phase, RECORD_AGAIN, SPAWN_WAIT, StartReply};
 use crate::model::{Exit, RunId, Time};
 use crate::shim::LimitHits;
 use crate::shim::control::Report;
-use crate::store::ProcessId;
+use crate::store::{CatalogueError, ProcessId};
 use crate::supervisor::adopt::{Before, LastRun, Next, OpenRun};
 use crate::supervisor::handle::{StartError, Started, Stopped};
 use crate::supervisor::input::{self, Answer, Feeder};
@@ -25,7 +25,7 @@ use crate::supervisor::probe::Notice;
 use crate::supervisor::ready::Readiness;
 use crate::supervisor::snapshot::State;
 use crate::supervisor::tail::Tails;
-use crate::supervisor::{Bell, RunBegan, RunEvent, launch};
+use crate::supervisor::{Bell, Context, RunBegan, RunEvent, launch};
 
 impl Driver {
     pub(super) async fn launch(&mut self, reason: &str, starters: Vec<StartReply>) {
@@ -277,12 +277,8 @@ impl Driver {
         for starter in starters {
             let _ = starter.send(Ok(Started { run, already_running: false }));
         }
-        let context = Arc::clone(&self.context);
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = context.catalogue.run_spawned(run, ProcessId { pid, start: start_ticks }) {
-                warn!(%run, %error, "cannot record a pid");
-            }
-        });
+        let child = ProcessId { pid, start: start_ticks };
+        tokio::spawn(record_child(Arc::clone(&self.context), run, child));
     }
 
     pub(super) async fn spawn_failed(&mut self, problem: &StartProblem) {
@@ -298,6 +294,26 @@ impl Driver {
             self.fail_restart(problem);
         } else {
             self.fail_start(problem, starters);
+        }
+    }
+}
+
+/// Writes down who the child is, now or as soon as the catalogue can be written (a full disk): should the shim die
+/// while there is no daemon, the next one knows from there alone whom to end.
+async fn record_child(context: Arc<Context>, run: RunId, child: ProcessId) {
+    let mut told = false;
+    loop {
+        let recorder = Arc::clone(&context);
+        let recorded = tokio::task::spawn_blocking(move || recorder.catalogue.run_spawned(run, child)).await;
+        match recorded {
+            Ok(Err(error @ CatalogueError::Use { .. })) => {
+                if !std::mem::replace(&mut told, true) {
+                    warn!(%run, %error, "cannot record a pid yet");
+                }
+                tokio::time::sleep(RECORD_AGAIN).await;
+            }
+            Ok(Err(error)) => return warn!(%run, %error, "a pid is recorded nowhere"),
+            Ok(Ok(())) | Err(_) => return,
         }
     }
 }
