@@ -370,6 +370,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use serde_json::{Value, json};
+    use tokio::sync::watch;
     use tokio::task::JoinHandle;
 
     use super::*;
@@ -380,10 +381,13 @@ mod tests {
         /// Those that run without having been asked for.
         running: Arc<Mutex<Vec<UnixStream>>>,
         startable: Arc<Mutex<Vec<UnixStream>>>,
+        /// How often it was looked for one that runs.
+        looks: Arc<watch::Sender<u32>>,
     }
 
     impl Daemons for Stable {
         async fn find(&self) -> Option<UnixStream> {
+            self.looks.send_modify(|looks| *looks += 1);
             self.running.lock().unwrap().pop()
         }
 
@@ -406,6 +410,11 @@ mod tests {
 
         fn hears(&mut self) -> Value {
             serde_json::from_str(&line(&mut self.output)).unwrap()
+        }
+
+        /// Returns once the pump knows that its daemon is gone.
+        async fn is_alone(&self) {
+            self.stable.looks.subscribe().wait_for(|looks| *looks > 0).await.unwrap();
         }
     }
 
@@ -517,6 +526,7 @@ mod tests {
         agent.stable.startable.lock().unwrap().push(ours);
         assert_eq!(daemon.hears(), "hello");
         drop(daemon);
+        agent.is_alone().await;
         assert_eq!(agent.stable.startable.lock().unwrap().len(), 1);
         agent.say(call(1));
         assert_eq!((next.hears().as_str(), next.hears()), ("hello", call(1).to_string()));
@@ -526,6 +536,7 @@ mod tests {
     async fn that_no_daemon_can_be_had_is_an_error_in_one_line() {
         let (mut agent, daemon) = started(LINGER);
         drop(daemon);
+        agent.is_alone().await;
         agent.say(call(1));
         let error = agent.pump.await.unwrap().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
