@@ -67,7 +67,9 @@ pub(super) struct ProcessTable {
     #[schemars(with = "String", extend("default" = "."))]
     pub cwd: Option<Spanned<String>>,
     /// Variables added to the environment Ostler was started with; they win over `env_file`. `{index}` in a value
-    /// stands for the number of the replica. Default: none, but `PYTHONUNBUFFERED=1` is set for every process unless
+    /// stands for the number of the replica; `${NAME}` and `${NAME:-default}` for another variable of the process,
+    /// `PORT` included, and in the value of `NAME` itself for what lies below it. One that is not set stops the start;
+    /// `$${` is a plain `${`. Default: none, but `PYTHONUNBUFFERED=1` is set for every process unless
     /// something else sets that variable, because Python otherwise holds back its output for seconds.
     #[schemars(with = "BTreeMap<String, EnvValue>")]
     pub env: BTreeMap<Spanned<String>, Spanned<EnvValue>>,
@@ -76,7 +78,7 @@ pub(super) struct ProcessTable {
     #[schemars(with = "StringOrList")]
     pub env_file: Option<Spanned<StringOrList>>,
     /// Which variables of the environment Ostler was started with the process gets: `true` for all, `false` for none,
-    /// or a list of their names. Default: true.
+    /// or a list of their names. Without any `PATH` it is `/usr/local/bin:/usr/bin:/bin`. Default: true.
     #[schemars(with = "InheritEnvValue", extend("default" = true))]
     pub inherit_env: Option<Spanned<InheritEnvValue>>,
     /// `ostler up` starts it. Default: true, but false for a process with a `schedule`.
@@ -108,7 +110,7 @@ pub(super) struct ProcessTable {
     #[schemars(extend("default" = false))]
     pub pty: bool,
     /// The port it is to listen on, handed over as the variable `PORT` and in `${PORT}`: a number, or `"auto"` for one
-    /// that is free. With `replicas` each gets the next number. Default: none.
+    /// from 20000 to 29999 that is free, the same at every start while it stays free. With `replicas` each gets the next number. Default: none.
     #[schemars(with = "PortValue")]
     pub port: Option<Spanned<PortValue>>,
     /// How many of it run at once, from 1 to 64: the first has the process's name, the others follow as `api#2`,
