@@ -31,6 +31,7 @@ CORE_TOOLS = {
     "get_logs",
     "wait_for",
     "send_input",
+    "add_process",
     "diagnose_process",
 }
 STATES = {"stopped", "starting", "running", "ready", "unhealthy", "stopping", "backoff", "failed", "exited"}
