@@ -50,7 +50,7 @@ def test_the_core_toolset_is_complete_and_described(any_agent: client.Agent) -> 
         if name != "get_logs":
             assert "name" in schema["required"], name
     changing = {name for name, tool in tools.items() if not tool["annotations"]["readOnlyHint"]}
-    assert changing == {"start_process", "stop_process", "restart_process", "send_input"}
+    assert changing == {"add_process", "start_process", "stop_process", "restart_process", "send_input"}
 
 
 def test_schemas_avoid_what_clients_choke_on(any_agent: client.Agent) -> None:
@@ -159,7 +159,7 @@ def test_a_flood_is_answered_within_bounds(project: ostler.Project, connect: Con
 # ---- errors ----
 
 
-@pytest.mark.parametrize("tool", sorted(ostler.CORE_TOOLS - {"list_processes"}))
+@pytest.mark.parametrize("tool", sorted(ostler.CORE_TOOLS - {"list_processes", "add_process"}))
 def test_an_unknown_process_is_answered_with_those_that_exist(
     project: ostler.Project, connect: Connect, tool: str
 ) -> None:
