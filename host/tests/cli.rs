@@ -148,8 +148,10 @@ impl Watched {
     }
 }
 
+/// Returns whether a process runs; one that has ended counts as gone, whoever is to wait for it.
 fn lives(pid: i64) -> bool {
-    Path::new(&format!("/proc/{pid}")).exists()
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
 }
 
 /// Prints a line, and then one for each it reads.

@@ -213,8 +213,10 @@ impl Drop for Agent {
     }
 }
 
+/// Returns whether a process runs; one that has ended counts as gone, whoever is to wait for it.
 pub fn lives(pid: i64) -> bool {
-    Path::new(&format!("/proc/{pid}")).exists()
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
 }
 
 /// Waits until something is so.

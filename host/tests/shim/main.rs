@@ -129,16 +129,21 @@ fn files_are_for_their_owner_only() {
 
 #[test]
 fn input_reaches_the_child_until_it_is_closed() {
-    let mut run = Run::sh("while read line; do echo \"got $line\"; done; echo end");
+    let mut run = Run::sh(
+        "while read line; do echo \"got $line\"; done; trap 'echo end; exit' TERM; echo closed; \
+         while :; do sleep 0.01; done",
+    );
     run.control.pid();
     let input = |text: &str| Request::Stdin { bytes: text.into() };
     assert_eq!(run.control.ask(&input("one\ntw")), Report::StdinTaken { accepted: 6, open: true });
     run.wait_for_output(|output| output == "got one\n");
     assert_eq!(run.control.ask(&input("o\n")), Report::StdinTaken { accepted: 2, open: true });
     run.control.send(&Request::CloseStdin);
+    run.wait_for_output(|output| output == "got one\ngot two\nclosed\n");
     assert_eq!(run.control.ask(&input("late")), Report::StdinTaken { accepted: 0, open: false });
+    run.control.send(&Request::Signal { signal: libc::SIGTERM, scope: Scope::Main });
     assert_eq!(run.finish(), (code(0), 0));
-    assert_eq!(run.output, "got one\ngot two\nend\n");
+    assert_eq!(run.output, "got one\ngot two\nclosed\nend\n");
 }
 
 #[test]
