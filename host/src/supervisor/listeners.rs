@@ -6,6 +6,8 @@ use std::fmt;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::inet_diag;
 use super::procfs::{ancestors, command_line, pids, tree, variables};
@@ -39,9 +41,64 @@ fn ports_of(pids: &[u32], listeners: &[Listener]) -> BTreeSet<u16> {
         .collect()
 }
 
-/// Returns whether anybody listens on this TCP port.
-pub fn is_listening(port: u16) -> bool {
-    listeners().iter().any(|listener| listener.port == port)
+/// The listeners of this machine as somebody has seen them.
+#[derive(Debug, Default)]
+pub struct Sighting {
+    /// Another number than that of the sighting before as soon as one listener more, or one less, is there.
+    pub generation: u64,
+    listeners: Vec<Listener>,
+}
+
+impl Sighting {
+    /// Returns whether anybody listens on one of these ports.
+    pub fn has_any(&self, ports: &[u16]) -> bool {
+        self.listeners.iter().any(|listener| ports.contains(&listener.port))
+    }
+
+    /// Returns the ports that one of these processes listens on.
+    pub fn ports_of(&self, pids: &[u32]) -> BTreeSet<u16> {
+        ports_of(pids, &self.listeners)
+    }
+
+    fn inodes(&self) -> HashSet<u64> {
+        self.listeners.iter().map(|listener| listener.inode).collect()
+    }
+}
+
+/// Returns the listeners as they are, or were not longer than `age` ago. What many ask for is looked up once.
+pub async fn sighting(age: Duration) -> Arc<Sighting> {
+    if let Some(known) = known(age) {
+        return known;
+    }
+    let looked = tokio::task::spawn_blocking(move || {
+        // One at a time: who waited for another's look takes that.
+        let _turn = LOOKING.lock().unwrap_or_else(PoisonError::into_inner);
+        known(age).unwrap_or_else(look_again)
+    });
+    looked.await.unwrap_or_default()
+}
+
+/// The last sighting, and when it was. One for the program, as there is one table of listeners.
+static LATEST: Mutex<Option<(Instant, Arc<Sighting>)>> = Mutex::new(None);
+/// Held by who looks.
+static LOOKING: Mutex<()> = Mutex::new(());
+
+fn known(age: Duration) -> Option<Arc<Sighting>> {
+    let latest = LATEST.lock().unwrap_or_else(PoisonError::into_inner);
+    latest.as_ref().filter(|(when, _)| when.elapsed() <= age).map(|(_, sighting)| Arc::clone(sighting))
+}
+
+fn look_again() -> Arc<Sighting> {
+    let (now, listeners) = (Instant::now(), listeners());
+    let mut latest = LATEST.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = latest.take().map(|(_, sighting)| sighting).unwrap_or_default();
+    let mut sighting = Sighting { generation: before.generation, listeners };
+    if sighting.inodes() != before.inodes() {
+        sighting.generation += 1;
+    }
+    let sighting = Arc::new(sighting);
+    *latest = Some((now, Arc::clone(&sighting)));
+    sighting
 }
 
 /// Returns the process that listens on this TCP port, with its command, when it is one that may be looked at.
@@ -178,6 +235,7 @@ fn owner(inodes: &HashSet<u64>) -> Option<u32> {
 }
 
 /// A TCP socket that listens.
+#[derive(Debug)]
 pub(super) struct Listener {
     pub(super) address: IpAddr,
     pub(super) port: u16,
@@ -259,6 +317,18 @@ mod tests {
         drop(socket);
         assert!(!listening_ports(&[me]).contains(&port));
         assert_eq!(holder(port), None);
+    }
+
+    #[tokio::test]
+    async fn a_sighting_tells_whether_anything_has_changed() {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let with = sighting(Duration::ZERO).await;
+        assert!(with.has_any(&[1, port]) && with.ports_of(&[std::process::id()]).contains(&port));
+        drop(socket);
+        let without = sighting(Duration::ZERO).await;
+        assert!(without.generation > with.generation);
+        assert!(!without.has_any(&[port]));
     }
 
     #[test]

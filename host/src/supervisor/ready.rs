@@ -9,6 +9,7 @@
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant, sleep};
 
+use super::listeners::sighting;
 use super::looks::{Purpose, Sight};
 use super::probe::{self, Subject, is_local, tcp_answers};
 use super::procfs;
@@ -25,6 +26,12 @@ const SLOWEST_LOOK: Duration = Duration::from_millis(250);
 const LATE_LOOK: Duration = Duration::from_secs(3);
 /// How long a tree listens, without any line that says so, before that alone counts as ready.
 const LISTENING_ALONE: Duration = Duration::from_secs(2);
+/// Oldest sighting of the machine's listeners that is good enough for runs that are looked at now and then. One of all
+/// runs that pays for a sighting pays for the others.
+const SIGHTING_AGE: Duration = Duration::from_secs(1);
+/// Looks at a run that listens nowhere that are answered by nothing having changed on the machine. Then its processes
+/// are looked at again: a socket can have been handed to one of them.
+const LOOKS_ON_TRUST: u32 = 20;
 /// Looks at a run that was ready by its own word alone, until it counts as one that listens nowhere.
 const LISTENING_LOOKS: u32 = 8;
 
@@ -73,6 +80,10 @@ struct Look {
     answered: Option<Endpoint>,
     /// Where the run listens that was ready by its own word.
     listens: Vec<u16>,
+    /// The machine's listeners when the run was seen to listen nowhere, and how often that was taken on trust since.
+    barren: Option<(u64, u32)>,
+    /// Oldest sighting that is good enough.
+    age: Duration,
 }
 
 impl Look {
@@ -92,6 +103,8 @@ impl Look {
             listening_since: None,
             answered: None,
             listens: Vec::new(),
+            barren: None,
+            age: Duration::ZERO,
         }
     }
 
@@ -114,6 +127,7 @@ impl Look {
                 )));
             }
             self.pause(pause).await;
+            self.age = (pause / 2).min(SIGHTING_AGE);
             pause = if is_over {
                 LATE_LOOK
             } else if self.ready.check.is_none() && self.sign.is_none() {
@@ -226,7 +240,7 @@ impl Look {
             }
             return self.answers(url.endpoint).await;
         }
-        let Some(port) = tree_ports(self.subject.pid).await.into_iter().next() else {
+        let Some(port) = self.own_ports().await.into_iter().next() else {
             self.listening_since = None;
             return Sight::bad("no sign of readiness");
         };
@@ -256,7 +270,7 @@ impl Look {
             // To many a server, a connection without a request is an error worth a line of log.
             Some(endpoint) => {
                 let what = format!("nothing listens at {endpoint} any more");
-                still_listens(vec![endpoint.port], what).await
+                still_listens(&[endpoint.port], what).await
             }
             None if matches!(self.ready.check, Some(Check::Exec(_))) => Sight::good("it succeeded before"),
             None => self.listens_still().await,
@@ -280,25 +294,38 @@ impl Look {
     /// Of a run that said so itself, and listens somewhere, it is expected that it goes on listening.
     async fn listens_still(&mut self) -> Sight {
         if self.listens.is_empty() {
-            self.listens = tree_ports(self.subject.pid).await;
+            self.age = SIGHTING_AGE;
+            self.listens = self.own_ports().await;
             return Sight::good("it said so");
         }
         let ports: Vec<String> = self.listens.iter().take(5).map(u16::to_string).collect();
         let what = format!("it listened on port {} and does not any more", ports.join(", "));
-        still_listens(self.listens.clone(), what).await
+        still_listens(&self.listens, what).await
+    }
+
+    /// Returns where the run listens. As long as nobody on this machine has begun or ceased to listen, a run that
+    /// listened nowhere does not either, and its processes need not be looked at.
+    async fn own_ports(&mut self) -> Vec<u16> {
+        let sighting = sighting(self.age).await;
+        if let Some((generation, trusted)) = &mut self.barren
+            && *generation == sighting.generation
+            && *trusted < LOOKS_ON_TRUST
+        {
+            *trusted += 1;
+            return Vec::new();
+        }
+        let (pid, generation) = (self.subject.pid, sighting.generation);
+        let look = move || sighting.ports_of(&procfs::tree(pid)).into_iter().collect();
+        let ports: Vec<u16> = tokio::task::spawn_blocking(look).await.unwrap_or_default();
+        self.barren = ports.is_empty().then_some((generation, 0));
+        ports
     }
 }
 
 /// Asks the kernel, and not the server itself, whether any of the ports is still listened on.
-async fn still_listens(ports: Vec<u16>, otherwise: String) -> Sight {
-    let look = move || ports.into_iter().any(procfs::is_listening);
-    match tokio::task::spawn_blocking(look).await {
-        Ok(false) => Sight::bad(otherwise),
-        _ => Sight::good("it listens"),
+async fn still_listens(ports: &[u16], otherwise: String) -> Sight {
+    match sighting(SIGHTING_AGE.min(bounds::READY_RECHECK / 2)).await.has_any(ports) {
+        true => Sight::good("it listens"),
+        false => Sight::bad(otherwise),
     }
-}
-
-async fn tree_ports(pid: u32) -> Vec<u16> {
-    let look = move || procfs::listening_ports(&procfs::tree(pid)).into_iter().collect();
-    tokio::task::spawn_blocking(look).await.unwrap_or_default()
 }
