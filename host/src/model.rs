@@ -2,10 +2,14 @@
 //!
 //! Plain data only: nothing here reads a file, spawns or waits.
 
+mod event;
+
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+pub use event::Event;
 
 use crate::bounds;
 
