@@ -212,7 +212,6 @@ fn help_of_start() {
 
     What a process depends on and does not run is started before it, and told. A process that runs
     is left as it is. Several replicas are started together; a group's name stands for its members.
-    `ostler wait NAME` waits until it is ready.
 
     Usage: ostler start [OPTIONS] <NAME>...
 
@@ -221,6 +220,9 @@ fn help_of_start() {
               The names of processes and groups; `api` is all replicas of it, `api#1` and `api#2` are one
 
     Options:
+          --wait[=<DURATION>]
+              Waits until each is ready, as `ostler wait` does; at most so long, 30s unless told
+
       -C, --project <DIR>
               The project's folder, instead of the current one
 
@@ -273,6 +275,9 @@ fn help_of_restart() {
     Options:
           --all
               Restarts every process that runs
+
+          --wait[=<DURATION>]
+              Waits until each is ready, as `ostler wait` does; at most so long, 30s unless told
 
       -C, --project <DIR>
               The project's folder, instead of the current one
