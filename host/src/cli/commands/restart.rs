@@ -1,8 +1,7 @@
 //! `ostler restart`
 
 use super::wait::Patience;
-use super::{Code, Context, Outcome, first_failure};
-use crate::cli::client::Client;
+use super::{Code, Context, Outcome, first_failure, start};
 use crate::cli::exit::CliError;
 use crate::cli::render;
 
@@ -23,35 +22,14 @@ pub struct Args {
 
 /// Restarts processes, and goes on with the next when one cannot be started.
 pub async fn run(args: Args, context: &Context) -> Outcome {
-    let mut client = context.client().await?;
     if args.all {
-        return restart_all(&mut client, &args.patience, context).await;
+        return restart_all(&args.patience, context).await;
     }
-    let (mut code, mut started) = (Code::Done, Vec::new());
-    for name in args.names {
-        match client.restart(name).await {
-            Ok(reply) => {
-                if let Some(warning) = &reply.warning {
-                    context.note(warning);
-                }
-                context.print(&render::started(context.palette, &reply))?;
-                started.extend(reply.also.into_iter().map(|also| also.process.name));
-                started.push(reply.process.name);
-            }
-            Err(error) if error.is_refusal() => {
-                code = first_failure(code, context.tell(&CliError::from(error)));
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    for name in &started {
-        code = first_failure(code, args.patience.wait(context, name).await?);
-    }
-    Ok(code)
+    start::each(args.names, &args.patience, context, async |client, name| client.restart(name).await).await
 }
 
-async fn restart_all(client: &mut Client, patience: &Patience, context: &Context) -> Outcome {
-    let reply = client.restart_all().await?;
+async fn restart_all(patience: &Patience, context: &Context) -> Outcome {
+    let reply = context.client().await?.restart_all().await?;
     for view in &reply.started {
         context.print(&format!("{}\n", render::one_line(context.palette, view)))?;
     }

@@ -2,6 +2,8 @@
 
 use super::wait::Patience;
 use super::{Code, Context, Outcome, first_failure};
+use crate::api::StartReply;
+use crate::cli::client::{Client, ClientError};
 use crate::cli::exit::CliError;
 use crate::cli::render;
 
@@ -22,10 +24,20 @@ pub struct Args {
 
 /// Starts processes, and goes on with the next when one cannot be started.
 pub async fn run(args: Args, context: &Context) -> Outcome {
+    each(args.names, &args.patience, context, async |client, name| client.start(name).await).await
+}
+
+/// Has each process started by `start`, and waits for what that started when it is asked to.
+pub(super) async fn each(
+    names: Vec<String>,
+    patience: &Patience,
+    context: &Context,
+    mut start: impl AsyncFnMut(&mut Client, String) -> Result<StartReply, ClientError>,
+) -> Outcome {
     let mut client = context.client().await?;
     let (mut code, mut started) = (Code::Done, Vec::new());
-    for name in args.names {
-        match client.start(name).await {
+    for name in names {
+        match start(&mut client, name).await {
             Ok(reply) => {
                 if let Some(warning) = &reply.warning {
                     context.note(warning);
@@ -41,7 +53,7 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         }
     }
     for name in &started {
-        code = first_failure(code, args.patience.wait(context, name).await?);
+        code = first_failure(code, patience.wait(context, name).await?);
     }
     Ok(code)
 }
