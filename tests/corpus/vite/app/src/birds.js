@@ -1,0 +1,5 @@
+export const birds = ["robin", "wren"];
+
+if (import.meta.hot) {
+  import.meta.hot.accept();
+}
