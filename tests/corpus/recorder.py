@@ -20,6 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 from pathlib import Path
@@ -32,6 +33,9 @@ QUIET_SECONDS = 0.7
 # Longest wait for quiet, for programs that never are.
 QUIET_LIMIT_SECONDS = 15.0
 
+# Few rows, as tools that clear the screen fill it with empty lines first.
+TERMINAL_ROWS, TERMINAL_COLUMNS = 8, 100
+
 # What stands in a log instead of the temporary directory, the home directory, and the host's name and addresses.
 PLACE = "/srv"
 HOME = "/home/dev"
@@ -40,6 +44,8 @@ ADDRESS = "192.0.2.10"
 ADDRESS_V6 = "2001:db8::10"
 # The first number given to each kind of number that varies.
 FIRST_NUMBER = {"pid": 4201, "client-port": 50001, "pin": 100000001}
+
+COLOUR = re.compile(rb"\x1b\[[\x20-\x3f]*[\x40-\x7e]")
 
 
 class Capture:
@@ -184,10 +190,7 @@ class Run:
         options: dict[str, Any] = {"cwd": self.cwd, "env": env, "start_new_session": True}
         if on_pty:
             parent, child = pty.openpty()
-            # 100 columns and 30 rows.
-            import fcntl, struct, termios
-
-            fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+            termios.tcsetwinsize(child, (TERMINAL_ROWS, TERMINAL_COLUMNS))
             self.process = subprocess.Popen(command, stdin=child, stdout=child, stderr=child, **options)
             os.close(child)
             return {parent: "out"}
@@ -246,11 +249,12 @@ class Run:
         """Notes between the lines what the script did."""
         with self._lock:
             self._records.append({"did": what})
+            self._last = time.monotonic()
 
     def until(self, text: str, count: int = 1) -> None:
-        """Waits until the program has printed a text so many times, then until it is quiet."""
+        """Waits until the program has printed a text so many times, colours apart, then until it is quiet."""
         wanted = text.encode()
-        self._wait(lambda: self._seen.count(wanted) >= count, f"{text!r} ({count} times)")
+        self._wait(lambda: COLOUR.sub(b"", self._seen).count(wanted) >= count, f"{text!r} ({count} times)")
         self.quiet()
 
     def exits(self) -> None:
@@ -260,9 +264,10 @@ class Run:
         except subprocess.TimeoutExpired:
             raise SystemExit(f"{self._log.name}: the program did not end") from None
 
-    def quiet(self) -> None:
+    def quiet(self, seconds: float = QUIET_SECONDS) -> None:
+        """Waits until nothing has come for so long. Reloaders that look once a second need more than the default."""
         deadline = time.monotonic() + QUIET_LIMIT_SECONDS
-        while time.monotonic() < min(self._last + QUIET_SECONDS, deadline):
+        while time.monotonic() < min(self._last + seconds, deadline):
             time.sleep(0.05)
 
     def _wait(self, is_there: Callable[[], bool], what: str) -> None:
@@ -288,6 +293,8 @@ class Run:
             status = f"no answer ({type(problem).__name__})"
         finally:
             connection.close()
+        # An answer may come before the line that tells of it.
+        self._last = time.monotonic()
         self.quiet()
         with self._lock:
             self._records.insert(place, {"did": f"{method} {path}: {status}"})

@@ -60,9 +60,5 @@ func main() {
 		fmt.Println(oven.loaf(0))
 	case "error":
 		panic(errors.New("the flour is wet\nand the yeast is dead"))
-	case "deadlock":
-		var door sync.Mutex
-		door.Lock()
-		door.Lock()
 	}
 }

@@ -1,4 +1,4 @@
-import { birds } from "./birds.js";
+import { birds } from "./birds.ts";
 import "./style.css";
 
 document.querySelector("#birds").textContent = birds.join(", ");

@@ -1,4 +1,4 @@
-export const birds = ["robin", "wren"];
+export const birds: string[] = ["robin", "wren"];
 
 if (import.meta.hot) {
   import.meta.hot.accept();
