@@ -20,7 +20,7 @@ function dial(port) {
 
 async function track(number) {
   try {
-    await dial(1);
+    await dial(process.env.DEPOT_PORT);
   } catch (cause) {
     const problem = new ParcelLost(`parcel ${number} cannot be tracked`, { cause });
     throw Object.assign(problem, { code: "E_LOST", parcel: { number, stops: ["Rome", "Bern"] } });
@@ -41,7 +41,7 @@ app.get("/cause", async (request, response) => {
 });
 app.get("/several", async (request, response) => {
   try {
-    await Promise.any([dial(1), Promise.reject(new RangeError("no second depot"))]);
+    await Promise.any([dial(process.env.DEPOT_PORT), Promise.reject(new RangeError("no second depot"))]);
   } catch (problem) {
     console.error(problem);
     response.status(503).send("nobody there\n");

@@ -8,7 +8,7 @@ function ring(port) {
 
 export default async function Cause() {
   try {
-    await ring(1);
+    await ring(process.env.CARETAKER_PORT);
   } catch (cause) {
     const problem = new Error("the caretaker does not answer", { cause });
     throw Object.assign(problem, { code: "E_CARETAKER" });
