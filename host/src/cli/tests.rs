@@ -49,8 +49,8 @@ fn help_of_ostler() {
       signal         Sends a signal to a process
       scale          Changes how many replicas of a process there are
       group          Lists groups of processes, makes them, and adds to them
-      add            Adds a process that lives until the daemon ends, and starts it
-      remove         Takes away processes that were added while the daemon runs
+      add            Adds a process until `ostler down`, and starts it
+      remove         Takes away processes that were added
       reload-config  Takes up what has changed in ostler.toml
       logs           Shows what processes have printed, and goes on with -f
       wait           Waits until a process is ready, has ended, or has printed something
