@@ -99,9 +99,9 @@ pub fn left_runs_behind(paths: &Paths) -> bool {
     runs.any(|run| run.is_ok_and(|run| !matches!(shim::read_done(&run.path()), Ok(Some(_)))))
 }
 
-/// Returns whether a daemon that died has left something that was added: an end in order forgets it.
-pub fn left_additions_behind(paths: &Paths) -> bool {
-    Catalogue::holds_additions(&paths.catalogue())
+/// Returns whether a daemon that died has left runs, or something that was added: an end in order forgets that.
+pub fn left_anything_behind(paths: &Paths) -> bool {
+    left_runs_behind(paths) || Catalogue::holds_additions(&paths.catalogue())
 }
 
 /// Connects to the daemon, and starts one when none answers.

@@ -18,9 +18,7 @@ pub async fn run(_args: Args, context: &Context) -> Outcome {
     let client = match context.running_client(&paths).await? {
         Some(client) => client,
         // A daemon that was killed leaves processes behind, and what was added; the next one takes them up, and down.
-        None if launch::left_runs_behind(&paths) || launch::left_additions_behind(&paths) => {
-            context.client_of(&paths).await?
-        }
+        None if launch::left_anything_behind(&paths) => context.client_of(&paths).await?,
         None => {
             context.print(&format!("nothing runs in {}\n", dir(&paths)))?;
             return Ok(Code::Done);
