@@ -166,6 +166,7 @@ fn help_of_down() {
     Stops every process, dependents first, and the daemon
 
     Returns once all are gone. When nothing runs that is what was asked for: success.
+    What was added, grouped or scaled besides ostler.toml is forgotten.
 
     Usage: ostler down [OPTIONS]
 

@@ -7,9 +7,10 @@ use crate::daemon::Paths;
 
 /// Stops every process, dependents first, and the daemon
 ///
-/// Returns once all are gone. When nothing runs that is what was asked for: success. What was
-/// added, grouped or scaled besides ostler.toml is forgotten.
+/// Returns once all are gone. When nothing runs that is what was asked for: success.
+/// What was added, grouped or scaled besides ostler.toml is forgotten.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct Args {}
 
 /// Stops everything.
