@@ -122,6 +122,7 @@ impl Api {
         warnings.extend(tokio::task::spawn_blocking(look).await.ok().flatten());
         warnings.extend(self.parts.pipeline.warning());
         warnings.extend(self.config_file.warning());
+        warnings.extend(self.parts.fleet.unrecorded());
         warnings.extend(self.limit_warnings());
         warnings.extend(self.parts.fleet.in_order().iter().filter_map(|handle| {
             let snapshot = handle.snapshot();

@@ -49,8 +49,8 @@ fn help_of_ostler() {
       signal         Sends a signal to a process
       scale          Changes how many replicas of a process there are
       group          Lists groups of processes, makes them, and adds to them
-      add            Adds a process that lives until the daemon ends, and starts it
-      remove         Takes away processes that were added while the daemon runs
+      add            Adds a process until `ostler down`, and starts it
+      remove         Takes away processes that were added
       reload-config  Takes up what has changed in ostler.toml
       logs           Shows what processes have printed, and goes on with -f
       wait           Waits until a process is ready, has ended, or has printed something
@@ -166,6 +166,7 @@ fn help_of_down() {
     Stops every process, dependents first, and the daemon
 
     Returns once all are gone. When nothing runs that is what was asked for: success.
+    What was added, grouped or scaled besides ostler.toml is forgotten.
 
     Usage: ostler down [OPTIONS]
 

@@ -37,7 +37,8 @@ use crate::pipeline::{Fact, OnFact, Pipeline, Remark, Source};
 use crate::plugins::{self, Origin, PluginEngine, PluginSettings, REGEX_CLASSIFIER_NAME, Registry};
 use crate::store::{Catalogue, CatalogueError, Recovery, Store, StoreError};
 use crate::supervisor::{
-    Cgroups, Context, Fleet, Ports, RunEvent, ShimProgram, Sign, boot_id, clear_leftovers, look_back,
+    Additions, Cgroups, Context, Fleet, Ports, RunEvent, ShimProgram, Sign, boot_id, clear_leftovers,
+    look_back,
 };
 
 /// Threads that take in output; the second keeps a quiet process readable beside a flooding one.
@@ -87,6 +88,7 @@ pub struct Daemon {
     upgrade: watch::Receiver<Option<PathBuf>>,
     warnings: Arc<Mutex<Vec<String>>>,
     store: Arc<Store>,
+    catalogue: Arc<Catalogue>,
     /// What it has written into the state directory of itself.
     file: ProjectFile,
     state_dir: PathBuf,
@@ -134,8 +136,12 @@ impl Daemon {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
     }
 
-    /// Notes that everything was taken down.
+    /// Notes that everything was taken down, and what was added with it.
     pub fn ended_in_order(&mut self) {
+        // Should this fail, the next daemon still knows that it was an end in order.
+        if let Err(error) = self.catalogue.record_additions(&[]) {
+            warn!(%error, "what was added cannot be forgotten yet");
+        }
         self.file.ended = true;
         self.write_file();
     }
@@ -216,9 +222,17 @@ impl Daemon {
         let pipeline = Pipeline::start(Arc::clone(&store), PIPELINE_THREADS, load, on_fact)?;
         tokio::spawn(pass_on(events_rx, pipeline.clone()));
 
+        let added = match &earlier {
+            // They went down with everything else, and are only still there when they could not be deleted.
+            Some(earlier) if earlier.ended => Vec::new(),
+            _ => catalogue.additions()?,
+        };
+        let (additions, dropped) = Additions::read(&added, &project);
+        warnings.lock().unwrap_or_else(PoisonError::into_inner).extend(dropped);
         let pasts = look_back(&context)?;
         clear_leftovers(&context);
-        let fleet = Arc::new(Fleet::new(context, project, pasts));
+        let (fleet, left) = Fleet::new(context, project, additions, pasts);
+        let fleet = Arc::new(fleet);
         let runs_dir = paths.runs_dir();
         store.retain_positions(|run| runs_dir.join(run.to_string()).exists());
         let _ = fleet_slot.set(Arc::clone(&fleet));
@@ -238,7 +252,7 @@ impl Daemon {
         let api = Api::new(Parts {
             fleet,
             store: Arc::clone(&store),
-            catalogue,
+            catalogue: Arc::clone(&catalogue),
             pipeline,
             state_dir: paths.state_dir.clone(),
             places: Places::from(paths),
@@ -249,12 +263,14 @@ impl Daemon {
             started: Time::now(),
         });
         tokio::spawn(api.clone().watch_config());
+        tokio::spawn(api.clone().finish_removals(left));
         let daemon = Self {
             api,
             shutdown: shutdown_rx,
             upgrade: upgrade_rx,
             warnings,
             store,
+            catalogue,
             begins_anew: earlier.is_none_or(|earlier| earlier.ended || earlier.boot != file.boot),
             file,
             state_dir: paths.state_dir.clone(),

@@ -25,6 +25,7 @@
 //! Supervisor and pipeline do not know each other: what a run prints is announced as [`RunEvent`]s, which the daemon
 //! passes on, and what classifiers see comes back as [`Sign`]s.
 
+mod additions;
 mod adopt;
 mod cgroup;
 mod cgroup_site;
@@ -52,6 +53,7 @@ mod preflight;
 mod probe;
 pub mod procfs;
 mod ready;
+mod recorder;
 mod sampler;
 mod schedule;
 mod snapshot;
@@ -64,6 +66,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+pub use additions::{AddedProcess, Additions};
 pub use adopt::{LastRun, OpenRun, Past, boot_id, look_back};
 pub use cgroup::{Cgroups, InForce, clear_leftovers, live_remark};
 pub use cgroup_site::{Controllers, Hindrance};

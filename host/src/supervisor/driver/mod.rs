@@ -45,7 +45,7 @@ const SPAWN_WAIT: Duration = Duration::from_secs(10);
 /// Time between SIGKILL to the tree and giving up on hearing that it is gone.
 const KILL_WAIT: Duration = Duration::from_secs(10);
 /// Pause before what could not be recorded is recorded again.
-const RECORD_AGAIN: Duration = Duration::from_secs(1);
+pub(super) const RECORD_AGAIN: Duration = Duration::from_secs(1);
 /// A life that ended by itself, well, within this time and left processes behind has put them into the background.
 const FORKED_AWAY: Duration = Duration::from_secs(10);
 /// Where the driver's clock for its restart policy begins: far enough from nothing for what was before.
@@ -502,7 +502,7 @@ impl Driver {
     /// Writes down whether the user wants this process up, for daemons to come.
     async fn want(&mut self, up: bool) {
         let process = self.name.clone();
-        self.record_wish(Wanted { process, up, restarts: 0, updated_at: Time::now() }).await;
+        self.record_wish(Wanted { process, up, updated_at: Time::now() }).await;
     }
 
     /// Writes down a wish in place of all before it, now or as soon as the catalogue can be written.
