@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   supervisor ──RunEvent──▶ daemon ──▶ pipeline ──Fact──▶ daemon ──Sign──▶ supervisor
+//!                              └─OwnAct─▶ api, for the audit log
 //! ```
 //!
 //! Knows no protocol: what comes in through the socket is handed to whoever started the daemon.
@@ -37,7 +38,7 @@ use crate::pipeline::{Fact, OnFact, Pipeline, Remark, Source};
 use crate::plugins::{self, Origin, PluginEngine, PluginSettings, REGEX_CLASSIFIER_NAME, Registry};
 use crate::store::{Catalogue, CatalogueError, Recovery, Store, StoreError};
 use crate::supervisor::{
-    Cgroups, Context, Fleet, Ports, RunEvent, ShimProgram, Sign, boot_id, clear_leftovers, look_back,
+    Cgroups, Context, Fleet, OwnAct, Ports, RunEvent, ShimProgram, Sign, boot_id, clear_leftovers, look_back,
 };
 
 /// Threads that take in output; the second keeps a quiet process readable beside a flooding one.
@@ -214,7 +215,8 @@ impl Daemon {
         let on_fact = signs_to(Arc::clone(&fleet_slot));
         let load = plugin_loader(paths, &project)?;
         let pipeline = Pipeline::start(Arc::clone(&store), PIPELINE_THREADS, load, on_fact)?;
-        tokio::spawn(pass_on(events_rx, pipeline.clone()));
+        let (acts, acts_rx) = mpsc::unbounded_channel();
+        tokio::spawn(pass_on(events_rx, pipeline.clone(), acts));
 
         let pasts = look_back(&context)?;
         clear_leftovers(&context);
@@ -249,6 +251,7 @@ impl Daemon {
             started: Time::now(),
         });
         tokio::spawn(api.clone().watch_config());
+        tokio::spawn(record_acts(acts_rx, api.clone()));
         let daemon = Self {
             api,
             shutdown: shutdown_rx,
@@ -282,8 +285,12 @@ fn remarks(recovery: &Recovery) -> Option<String> {
     Some(remark)
 }
 
-/// Passes what the supervisor says of runs on to the pipeline.
-async fn pass_on(mut events: mpsc::UnboundedReceiver<RunEvent>, pipeline: Pipeline) {
+/// Passes what the supervisor says of runs on to the pipeline, and what it did of itself to `acts`.
+async fn pass_on(
+    mut events: mpsc::UnboundedReceiver<RunEvent>,
+    pipeline: Pipeline,
+    acts: mpsc::UnboundedSender<OwnAct>,
+) {
     while let Some(event) = events.recv().await {
         match event {
             RunEvent::Began(began) => {
@@ -305,7 +312,15 @@ async fn pass_on(mut events: mpsc::UnboundedReceiver<RunEvent>, pipeline: Pipeli
                 level: remark.level,
                 text: remark.text,
             }),
+            RunEvent::Acted(act) => drop(acts.send(act)),
         }
+    }
+}
+
+/// Has what the supervisor did of itself written down, apart from the way of output: the audit log waits for the disk.
+async fn record_acts(mut acts: mpsc::UnboundedReceiver<OwnAct>, api: Api) {
+    while let Some(act) = acts.recv().await {
+        api.record(act).await;
     }
 }
 

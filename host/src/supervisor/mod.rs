@@ -59,6 +59,9 @@ pub mod stats;
 mod tail;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -69,7 +72,7 @@ pub use cgroup::{Cgroups, InForce, clear_leftovers, live_remark};
 pub use cgroup_site::{Controllers, Hindrance};
 pub use change::has_ports_for;
 pub use disk::disk_trouble;
-pub use driver::supervise;
+pub use driver::{Actor, OwnAct, supervise};
 pub use fleet::{Changes, Fleet, Origin, Turn};
 pub use handle::{
     Checked, Handle, ReloadError, Reloaded, SendError, SignalError, StartError, Started, Stopped,
@@ -161,6 +164,8 @@ pub enum RunEvent {
     Ended(RunId),
     /// Something to be said between the lines of a run, by Ostler itself.
     Remark(Remark),
+    /// Something was done to a process, or tried, that no caller had asked for.
+    Acted(OwnAct),
 }
 
 /// A line of Ostler's own in the log of a run.

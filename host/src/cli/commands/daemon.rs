@@ -132,7 +132,10 @@ impl Service {
             Some(mut inherited) => {
                 inherited.bury_children();
                 match inherited.failure.take() {
-                    Some(failure) => daemon.warn(format!("the upgrade of this daemon failed: {failure}")),
+                    Some(failure) => {
+                        daemon.warn(format!("the upgrade of this daemon failed: {failure}"));
+                        daemon.api().upgrade_failed(&failure).await;
+                    }
                     None => info!(from = inherited.from, to = VERSION, "took over from another program"),
                 }
             }
@@ -227,6 +230,7 @@ impl Service {
         let error = legacy.hand_on(program, &self.arguments(), self.notifier.variables());
         warn!(%error, "it cannot be executed; this daemon goes on");
         daemon.warn(format!("the upgrade to {} failed: {error}", program.display()));
+        daemon.api().upgrade_failed(&error.to_string()).await;
         self.notifier.tell(&status(&daemon.api()));
         listener
     }
