@@ -99,8 +99,8 @@ pub struct Daemon {
 impl Daemon {
     /// Takes the project's lock, or goes on holding the one in `inherited`, reads its configuration, opens its state,
     /// and adopts what still runs.
-    pub async fn start(paths: Paths, inherited: Option<&mut Inherited>) -> Result<Self, DaemonError> {
-        let held = inherited.and_then(|inherited| inherited.lock.take());
+    pub async fn start(paths: Paths, inherited: Option<&Inherited>) -> Result<Self, DaemonError> {
+        let held = inherited.and_then(Inherited::lock);
         let started = tokio::task::spawn_blocking(move || Self::start_blocking(&paths, held)).await;
         let daemon = started.map_err(|error| DaemonError::Thread(std::io::Error::other(error)))??;
         daemon.api.adopted(ADOPTION_WAIT).await;

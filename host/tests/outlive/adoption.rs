@@ -1,6 +1,7 @@
 //! What the next daemon makes of what a dead one left, wherever it stood when it died.
 
 use std::fs;
+use std::path::Path;
 use std::process::Stdio;
 
 use rustix::process::Signal;
@@ -180,7 +181,10 @@ fn where_a_killed_shim_may_have_lost_output_the_log_says_so_once() {
     let project = Project::new(TELLER);
     let told = || fs::read_to_string(project.path("project/told")).unwrap_or_default().trim().parse().ok();
     let until_told = |more: u64| eventually("it has told more", || told().filter(|told| *told >= more));
-    for (run, is_crash) in [(1, false), (2, true)] {
+    project.ok(&["up", "-d"]);
+    let runs = project.state().join("runs");
+    project.ok(&["stop", "teller"]);
+    for (run, is_crash) in [(2, false), (3, true)] {
         let _ = fs::remove_file(project.path("project/told"));
         project.ok(&["start", "teller"]);
         until_told(20);
@@ -192,6 +196,9 @@ fn where_a_killed_shim_may_have_lost_output_the_log_says_so_once() {
         kill(shim, Signal::STOP);
         let lost_from: u64 = eventually("it tells something", told);
         until_told(lost_from + 10);
+        if is_crash {
+            copy_files(&runs.join("3"), &project.path("copy")).unwrap();
+        }
         kill(shim, Signal::KILL);
         project.until("teller", "failed");
         let lines = eventually("the log says what it knows", || {
@@ -217,13 +224,25 @@ fn where_a_killed_shim_may_have_lost_output_the_log_says_so_once() {
     // Nobody says so of a run that has ended in order.
     project.ok(&["start", "teller"]);
     project.ok(&["stop", "teller"]);
-    let is_told = |line: &Value| line["run"] == 3 && line["stream"] == "ostler";
+    let is_told = |line: &Value| line["run"] == 4 && line["stream"] == "ostler";
     assert!(!project.lines("teller").iter().any(is_told));
-    // Nor does a daemon that comes later, to whom the first two are over.
+    // Nor does a daemon that comes later, though the one before it died before it could remove the directory.
     project.crash();
+    copy_files(&project.path("copy"), &runs.join("3")).unwrap();
+    project.ok(&["ps"]);
+    eventually("the directory is gone", || (!runs.join("3").exists()).then_some(()));
     let marks =
         project.lines("teller").into_iter().filter(|line| line["text"].as_str().unwrap().contains("here:"));
     assert_eq!(marks.count(), 2);
+}
+
+/// Copies a directory of files.
+fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)?.flatten() {
+        fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
 }
 
 #[test]

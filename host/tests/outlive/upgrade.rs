@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -157,7 +158,18 @@ fn a_program_that_fails_after_it_took_over_gives_the_project_back() {
     let mut agent = project.mcp();
     agent.initialize();
     let flawed = flawed(&project);
-    let done = project.run(&["upgrade", "--binary", flawed.to_str().unwrap()]);
+    // Commands that come meanwhile wait for whoever it is, and do not start a daemon of their own.
+    let is_over = AtomicBool::new(false);
+    let done = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                project.run(&["ps"]);
+            }
+        });
+        let done = project.run(&["upgrade", "--binary", flawed.to_str().unwrap()]);
+        is_over.store(true, Ordering::Relaxed);
+        done
+    });
     assert_eq!(done.code, 1, "{}{}", done.stdout, done.stderr);
     assert!(
         done.stderr.contains("the upgrade of this daemon failed")

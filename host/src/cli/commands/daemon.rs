@@ -159,15 +159,12 @@ impl Service {
         }
     }
 
-    async fn start(
-        &self,
-        mut inherited: Option<&mut Inherited>,
-    ) -> Result<(Daemon, UnixListener), StartReport> {
+    async fn start(&self, inherited: Option<&mut Inherited>) -> Result<(Daemon, UnixListener), StartReport> {
         let socket = self.paths.socket();
         let deadline = tokio::time::Instant::now() + OUST_WAIT;
         let mut ousted = None;
         let daemon = loop {
-            match Daemon::start(self.paths.clone(), inherited.as_deref_mut()).await {
+            match Daemon::start(self.paths.clone(), inherited.as_deref()).await {
                 // Somebody's command was faster. A service manager means to have the daemon that it watches.
                 Err(DaemonError::Locked(LockError::Held { pid }))
                     if self.notifier.is_heard() && tokio::time::Instant::now() < deadline =>
