@@ -305,6 +305,7 @@ async fn pass_on(
             }
             RunEvent::Output(run) => pipeline.output(run),
             RunEvent::Ended(run) => pipeline.ended(run),
+            RunEvent::Drained(run, reply) => pipeline.drained(run, reply),
             RunEvent::Remark(remark) => pipeline.remark(Remark {
                 run: remark.run,
                 process: remark.process,

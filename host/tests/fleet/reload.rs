@@ -142,9 +142,9 @@ fn a_process_that_is_to_say_how_it_is_from_now_on_is_restarted_with_a_socket_to_
         }
         pid = project.pid("api");
     }
-    let logs = project.ok(&["logs", "api"]);
     for interval in ["None", "Some(\"30000000\")", "Some(\"60000000\")"] {
-        assert!(logs.contains(&format!("up with watchdog {interval}")), "{logs}");
+        let line = format!("up with watchdog {interval}");
+        until(&line, || project.ok(&["logs", "api"]).contains(&line));
     }
 }
 
