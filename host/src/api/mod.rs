@@ -3,6 +3,7 @@
 //! A verb takes its [`Caller`] first. Reading verbs answer at once; those that change something go through the
 //! gate. Starting what runs and stopping what does not are successes; a failure carries what the caller needs next.
 
+mod acts;
 mod alive;
 mod attach;
 mod diagnose;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   supervisor ──RunEvent──▶ daemon ──▶ pipeline ──Fact──▶ daemon ──Sign──▶ supervisor
+//!                              └─OwnAct─▶ api, for the audit log
 //! ```
 //!
 //! Knows no protocol: what comes in through the socket is handed to whoever started the daemon.
@@ -37,7 +38,7 @@ use crate::pipeline::{Fact, OnFact, Pipeline, Remark, Source};
 use crate::plugins::{self, Origin, PluginEngine, PluginSettings, REGEX_CLASSIFIER_NAME, Registry};
 use crate::store::{Catalogue, CatalogueError, Recovery, Store, StoreError};
 use crate::supervisor::{
-    Additions, Cgroups, Context, Fleet, Ports, RunEvent, ShimProgram, Sign, boot_id, clear_leftovers,
+    Additions, Cgroups, Context, Fleet, OwnAct, Ports, RunEvent, ShimProgram, Sign, boot_id, clear_leftovers,
     look_back,
 };
 
@@ -100,8 +101,8 @@ pub struct Daemon {
 impl Daemon {
     /// Takes the project's lock, or goes on holding the one in `inherited`, reads its configuration, opens its state,
     /// and adopts what still runs.
-    pub async fn start(paths: Paths, inherited: Option<&mut Inherited>) -> Result<Self, DaemonError> {
-        let held = inherited.and_then(|inherited| inherited.lock.take());
+    pub async fn start(paths: Paths, inherited: Option<&Inherited>) -> Result<Self, DaemonError> {
+        let held = inherited.and_then(Inherited::lock);
         let started = tokio::task::spawn_blocking(move || Self::start_blocking(&paths, held)).await;
         let daemon = started.map_err(|error| DaemonError::Thread(std::io::Error::other(error)))??;
         daemon.api.adopted(ADOPTION_WAIT).await;
@@ -220,7 +221,8 @@ impl Daemon {
         let on_fact = signs_to(Arc::clone(&fleet_slot));
         let load = plugin_loader(paths, &project)?;
         let pipeline = Pipeline::start(Arc::clone(&store), PIPELINE_THREADS, load, on_fact)?;
-        tokio::spawn(pass_on(events_rx, pipeline.clone()));
+        let (acts, acts_rx) = mpsc::unbounded_channel();
+        tokio::spawn(pass_on(events_rx, pipeline.clone(), acts));
 
         let added = match &earlier {
             // They went down with everything else, and are only still there when they could not be deleted.
@@ -264,6 +266,7 @@ impl Daemon {
         });
         tokio::spawn(api.clone().watch_config());
         tokio::spawn(api.clone().finish_removals(left));
+        tokio::spawn(record_acts(acts_rx, api.clone()));
         let daemon = Self {
             api,
             shutdown: shutdown_rx,
@@ -298,8 +301,12 @@ fn remarks(recovery: &Recovery) -> Option<String> {
     Some(remark)
 }
 
-/// Passes what the supervisor says of runs on to the pipeline.
-async fn pass_on(mut events: mpsc::UnboundedReceiver<RunEvent>, pipeline: Pipeline) {
+/// Passes what the supervisor says of runs on to the pipeline, and what it did of itself to `acts`.
+async fn pass_on(
+    mut events: mpsc::UnboundedReceiver<RunEvent>,
+    pipeline: Pipeline,
+    acts: mpsc::UnboundedSender<OwnAct>,
+) {
     while let Some(event) = events.recv().await {
         match event {
             RunEvent::Began(began) => {
@@ -314,6 +321,7 @@ async fn pass_on(mut events: mpsc::UnboundedReceiver<RunEvent>, pipeline: Pipeli
             }
             RunEvent::Output(run) => pipeline.output(run),
             RunEvent::Ended(run) => pipeline.ended(run),
+            RunEvent::Drained(run, reply) => pipeline.drained(run, reply),
             RunEvent::Remark(remark) => pipeline.remark(Remark {
                 run: remark.run,
                 process: remark.process,
@@ -321,7 +329,15 @@ async fn pass_on(mut events: mpsc::UnboundedReceiver<RunEvent>, pipeline: Pipeli
                 level: remark.level,
                 text: remark.text,
             }),
+            RunEvent::Acted(act) => drop(acts.send(act)),
         }
+    }
+}
+
+/// Has what the supervisor did of itself written down, apart from the way of output: the audit log waits for the disk.
+async fn record_acts(mut acts: mpsc::UnboundedReceiver<OwnAct>, api: Api) {
+    while let Some(act) = acts.recv().await {
+        api.record(act).await;
     }
 }
 

@@ -132,7 +132,10 @@ impl Service {
             Some(mut inherited) => {
                 inherited.bury_children();
                 match inherited.failure.take() {
-                    Some(failure) => daemon.warn(format!("the upgrade of this daemon failed: {failure}")),
+                    Some(failure) => {
+                        daemon.warn(format!("the upgrade of this daemon failed: {failure}"));
+                        daemon.api().upgrade_failed(&failure).await;
+                    }
                     None => info!(from = inherited.from, to = VERSION, "took over from another program"),
                 }
             }
@@ -156,15 +159,12 @@ impl Service {
         }
     }
 
-    async fn start(
-        &self,
-        mut inherited: Option<&mut Inherited>,
-    ) -> Result<(Daemon, UnixListener), StartReport> {
+    async fn start(&self, inherited: Option<&mut Inherited>) -> Result<(Daemon, UnixListener), StartReport> {
         let socket = self.paths.socket();
         let deadline = tokio::time::Instant::now() + OUST_WAIT;
         let mut ousted = None;
         let daemon = loop {
-            match Daemon::start(self.paths.clone(), inherited.as_deref_mut()).await {
+            match Daemon::start(self.paths.clone(), inherited.as_deref()).await {
                 // Somebody's command was faster. A service manager means to have the daemon that it watches.
                 Err(DaemonError::Locked(LockError::Held { pid }))
                     if self.notifier.is_heard() && tokio::time::Instant::now() < deadline =>
@@ -227,6 +227,7 @@ impl Service {
         let error = legacy.hand_on(program, &self.arguments(), self.notifier.variables());
         warn!(%error, "it cannot be executed; this daemon goes on");
         daemon.warn(format!("the upgrade to {} failed: {error}", program.display()));
+        daemon.api().upgrade_failed(&error.to_string()).await;
         self.notifier.tell(&status(&daemon.api()));
         listener
     }
