@@ -15,14 +15,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::launch;
 use super::preflight::{StartProblem, check_directory, resolve_program};
+use super::printed::Told;
 use crate::bounds;
 use crate::config::{Command, DEFAULT_PATH, ProcessConfig};
 use crate::model::Exit;
 
-/// Lines of output that are told; the rest is counted.
-const LINES: usize = 200;
-/// Longest line that is told, in bytes; of a longer one the rest is left out.
-const LINE_BYTES: usize = 2000;
 /// Bytes read at once.
 const READ_BYTES: usize = 4096;
 
@@ -62,7 +59,7 @@ pub(super) async fn run(errand: Errand, tell: impl Fn(String) + Send) -> Result<
         Err(panic) => return Err(ErrandError::NotRun(panic.to_string())),
     };
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let mut told = Told { tell, left: LINES, untold: 0 };
+    let mut told = Told::new(tell);
     let status = {
         let output = read(stdout, stderr, &mut told);
         tokio::pin!(output);
@@ -152,52 +149,11 @@ async fn read_some(source: &mut Option<impl AsyncRead + Unpin>, bytes: &mut [u8]
     }
 }
 
-/// Tells lines, within bounds.
-struct Told<T> {
-    tell: T,
-    left: usize,
-    untold: usize,
-}
-
-impl<T: Fn(String)> Told<T> {
-    fn take(&mut self, line: &mut Vec<u8>, bytes: &[u8]) {
-        for byte in bytes {
-            if *byte == b'\n' {
-                self.tell(line);
-            } else if line.len() < LINE_BYTES {
-                line.push(*byte);
-            }
-        }
-    }
-
-    fn flush_if(&mut self, is_over: bool, line: &mut Vec<u8>) {
-        if is_over && !line.is_empty() {
-            self.tell(line);
-        }
-    }
-
-    fn tell(&mut self, line: &mut Vec<u8>) {
-        if self.left == 0 {
-            self.untold += 1;
-        } else {
-            self.left -= 1;
-            let text = String::from_utf8_lossy(line);
-            (self.tell)(text.chars().filter(|c| *c == '\t' || !c.is_control()).collect());
-        }
-        line.clear();
-    }
-
-    fn end(&mut self) {
-        if self.untold > 0 {
-            (self.tell)(format!("({} more lines are left out)", self.untold));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use super::super::printed::LINES;
     use super::*;
 
     async fn sh(script: &str, limit: Duration) -> (Result<(), ErrandError>, Vec<String>) {
