@@ -30,48 +30,48 @@ impl LastWords {
     }
 }
 
-/// Tells lines, within bounds.
+/// Lines that are told as they come.
 pub(super) struct Told<T> {
     tell: T,
+    /// What there is of the present line.
+    line: Vec<u8>,
     left: usize,
     untold: usize,
 }
 
 impl<T: Fn(String)> Told<T> {
     pub(super) fn new(tell: T) -> Self {
-        Self { tell, left: LINES, untold: 0 }
+        Self { tell, line: Vec::new(), left: LINES, untold: 0 }
     }
 
-    pub(super) fn take(&mut self, line: &mut Vec<u8>, bytes: &[u8]) {
+    pub(super) fn take(&mut self, bytes: &[u8]) {
         for byte in bytes {
             if *byte == b'\n' {
-                self.tell(line);
-            } else if line.len() < LINE_BYTES {
-                line.push(*byte);
+                self.tell();
+            } else if self.line.len() < LINE_BYTES {
+                self.line.push(*byte);
             }
         }
     }
 
-    pub(super) fn flush_if(&mut self, is_over: bool, line: &mut Vec<u8>) {
-        if is_over && !line.is_empty() {
-            self.tell(line);
+    /// Tells the last line, when it has no end, and how many were left out.
+    pub(super) fn end(&mut self) {
+        if !self.line.is_empty() {
+            self.tell();
+        }
+        if self.untold > 0 {
+            (self.tell)(format!("({} more lines are left out)", self.untold));
         }
     }
 
-    fn tell(&mut self, line: &mut Vec<u8>) {
+    fn tell(&mut self) {
         if self.left == 0 {
             self.untold += 1;
         } else {
             self.left -= 1;
-            let text = String::from_utf8_lossy(line);
+            let text = String::from_utf8_lossy(&self.line);
             (self.tell)(text.chars().filter(|c| *c == '\t' || !c.is_control()).collect());
         }
-        line.clear();
-    }
-
-    pub(super) fn end(&mut self) {
-        if self.untold > 0 {
-            (self.tell)(format!("({} more lines are left out)", self.untold));
-        }
+        self.line.clear();
     }
 }
