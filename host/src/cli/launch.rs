@@ -22,7 +22,6 @@ use tokio::time::Instant;
 use super::exit::{CliError, Code};
 use super::startup::{self, StartReport};
 use crate::daemon::Paths;
-use crate::shim;
 
 /// How long a daemon may take until it listens. A first start compiles plugins; one that dies is noticed at once.
 const START_DEADLINE: Duration = Duration::from_secs(60);
@@ -90,12 +89,6 @@ pub async fn connect(paths: &Paths) -> Result<Option<UnixStream>, LaunchError> {
 fn is_nobody(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound};
     matches!(error.kind(), NotFound | ConnectionRefused | ConnectionReset)
-}
-
-/// Returns whether there are runs whose end nobody has written down: while no daemon runs, they may live on.
-pub fn left_runs_behind(paths: &Paths) -> bool {
-    let Ok(mut runs) = paths.runs_dir().read_dir() else { return false };
-    runs.any(|run| run.is_ok_and(|run| !matches!(shim::read_done(&run.path()), Ok(Some(_)))))
 }
 
 /// Connects to the daemon, and starts one when none answers.

@@ -2,8 +2,8 @@
 
 use super::{Code, Context, Outcome, first_failure};
 use crate::cli::exit::CliError;
-use crate::cli::{ending, launch, render};
-use crate::daemon::Paths;
+use crate::cli::{ending, render};
+use crate::daemon::{Paths, open_runs};
 
 /// Stops every process, dependents first, and the daemon
 ///
@@ -17,7 +17,7 @@ pub async fn run(_args: Args, context: &Context) -> Outcome {
     let client = match context.running_client(&paths).await? {
         Some(client) => client,
         // A daemon that was killed leaves processes behind; the next one takes them up, and down.
-        None if launch::left_runs_behind(&paths) => context.client_of(&paths).await?,
+        None if open_runs(&paths.state_dir).next().is_some() => context.client_of(&paths).await?,
         None => {
             context.print(&format!("nothing runs in {}\n", dir(&paths)))?;
             return Ok(Code::Done);
