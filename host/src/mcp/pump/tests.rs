@@ -269,7 +269,8 @@ async fn a_call_that_was_not_wholly_written_goes_to_the_next_daemon() {
         daemon.0.read_exact(&mut vec![0; taken]).unwrap();
         drop(daemon);
         assert_eq!(next.hears(), "hello");
-        assert!(next.hears() == typed.to_string(), "{taken}: the next daemon hears something else");
+        let (heard, said) = (next.hears(), typed.to_string());
+        assert!(heard == said, "{taken}: the next daemon hears {} bytes of {}", heard.len(), said.len());
         next.say(answer(1));
         assert_eq!(agent.hears(), answer(1), "{taken}");
     }
@@ -361,7 +362,8 @@ async fn what_waits_to_be_said_still_gets_out_after_the_agent_closed_its_end() {
     agent.say(large.clone());
     agent.input = None;
     assert_eq!(daemon.hears(), "hello");
-    assert!(daemon.hears() == large.to_string());
+    let (heard, said) = (daemon.hears(), large.to_string());
+    assert!(heard == said, "the daemon hears {} bytes of {}", heard.len(), said.len());
     assert_eq!(daemon.hears(), "");
     daemon.say(answer(2));
     assert_eq!(agent.hears(), answer(2));
