@@ -395,7 +395,8 @@ fn help_of_send() {
     it is, as it comes. What a process does not read is waited for, for 5 seconds.
 
     Keys are ctrl-a to ctrl-z, enter, tab, space, escape, backspace, delete, up, down, left,
-    right, home, end, page-up, page-down, f1 to f12. In a process without a terminal (`pty`)
+    right, home, end, page-up, page-down, f1 to f12. Cursor keys are sent as the program has asked
+    its terminal for them (normal or application mode). In a process without a terminal (`pty`)
     ctrl-c, ctrl-z and ctrl-\ are sent as the signals that a terminal makes of them.
 
     Usage: ostler send [OPTIONS] <NAME> [TEXT]...
@@ -445,7 +446,7 @@ fn help_of_mcp() {
 
     Options:
           --toolsets <LIST>
-              Sets of tools, separated by commas: core, or all
+              Sets of tools, separated by commas: core, processes, groups, or all
 
               [default: core]
 

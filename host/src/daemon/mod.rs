@@ -27,7 +27,7 @@ pub use lock::{LockError, ProjectLock};
 pub use notify::Notifier;
 pub use paths::{Paths, PathsError};
 pub use project_file::{NewerState, ProjectFile, STATE_FORMAT};
-pub use projects::{KnownProject, NotPruned, known_projects, prune};
+pub use projects::{KnownProject, NotPruned, known_projects, open_runs, prune};
 pub use takeover::{Inherited, Legacy};
 
 use crate::api::doctor::Places;

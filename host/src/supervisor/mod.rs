@@ -50,6 +50,7 @@ pub mod machine;
 mod policy;
 mod ports;
 mod preflight;
+mod printed;
 mod probe;
 pub mod procfs;
 mod ready;

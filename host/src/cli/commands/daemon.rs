@@ -26,6 +26,10 @@ use crate::daemon::{Daemon, DaemonError, Ended, Inherited, Legacy, LockError, No
 /// How long a daemon that somebody's command has started may take to make room for that of a service manager.
 const OUST_WAIT: Duration = Duration::from_secs(20);
 
+/// Pause after a connection that could not be taken: long enough that a daemon without descriptors or memory does not
+/// use up a processor asking again, short enough that nobody who waits notices.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
 /// Runs the project's daemon in the foreground
 ///
 /// Other commands start it in the background when they need it, so this is for looking into it,
@@ -306,7 +310,7 @@ async fn accept(listener: &UnixListener, server: &mut Server) {
             Err(error) => {
                 // No descriptors are left, or memory: it does not help to ask again at once.
                 warn!(%error, "a connection could not be taken");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tokio::time::sleep(ACCEPT_AGAIN).await;
             }
         }
     }

@@ -203,6 +203,7 @@ impl Driver {
             snapshot.ready = false;
             // The shim tells whether it has one.
             snapshot.terminal = false;
+            snapshot.application_keys = false;
             snapshot.status = None;
         });
         let began = RunBegan {

@@ -426,6 +426,9 @@ impl Driver {
             Upward::Report(Report::Terminal { .. }) => {
                 self.publish(|snapshot| snapshot.terminal = true);
             }
+            Upward::Report(Report::CursorKeys { application }) => {
+                self.publish(|snapshot| snapshot.application_keys = application);
+            }
             Upward::Report(Report::Done { leftovers, lost_bytes, lost_lines, .. }) => {
                 let left = self.left_behind(run, leftovers);
                 let lost = (lost_bytes > 0).then(|| {
