@@ -1,14 +1,12 @@
 //! The order in which processes are started and stopped: along their dependencies, side by side where none binds them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::types::{Failure, ProcessView};
-use super::wait::DRAIN_WAIT;
 use super::{Api, view};
 use crate::config::{Condition, DependsOn};
 use crate::model::ProcessName;
@@ -137,14 +135,14 @@ impl Api {
     pub(super) async fn stop_together(&self, handles: Vec<Handle>, way: StopWay) -> Vec<StopDone> {
         let mut tasks = JoinSet::new();
         for (place, handle) in handles.into_iter().enumerate() {
-            let context = Arc::clone(self.parts.fleet.context());
+            let api = self.clone();
             tasks.spawn(async move {
                 let stopped = match way {
                     StopWay::Stop => handle.stop().await,
                     StopWay::Retire => handle.retire().await,
                 };
                 if let (true, Some(run)) = (stopped.was_running, handle.snapshot().run) {
-                    let _ = tokio::time::timeout(DRAIN_WAIT, context.drained(run)).await;
+                    api.drained(run).await;
                 }
                 (place, StopDone { handle, stopped })
             });

@@ -14,7 +14,10 @@ use crate::supervisor::{Handle, Snapshot, State};
 /// Lines of the tail that a failed wait carries.
 const TAIL_LINES: usize = 20;
 /// How long an ended run's last output is waited for; the pipeline is milliseconds behind.
-pub(super) const DRAIN_WAIT: Duration = Duration::from_secs(5);
+const DRAIN_WAIT: Duration = Duration::from_secs(5);
+/// How long plugins may take to compile before output is told as far as it is taken in; a second is usual for a first
+/// start, on a machine with other work several.
+const PLUGINS_WAIT: Duration = Duration::from_secs(30);
 
 /// How a wait ended: the outcome, in words, and the line that matched.
 type Ended = (WaitOutcome, String, Option<Line>);
@@ -64,6 +67,7 @@ impl Api {
 
     /// Waits until all output of an ended run is in the log, or for a bounded time.
     pub(super) async fn drained(&self, run: RunId) {
+        let _ = tokio::time::timeout(PLUGINS_WAIT, self.parts.pipeline.loaded()).await;
         let _ = tokio::time::timeout(DRAIN_WAIT, self.parts.fleet.context().drained(run)).await;
     }
 

@@ -216,6 +216,7 @@ impl Daemon {
             boot: boot_id(),
             events,
             ports: Ports::new(&paths.project_dir, Arc::clone(&catalogue), &paths.port_claims())?,
+            lookout: Arc::default(),
         });
         let fleet_slot = Arc::new(OnceLock::new());
         let on_fact = signs_to(Arc::clone(&fleet_slot));

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 pub use facts::Fact;
 use facts::Facts;
@@ -73,6 +73,8 @@ pub type OnFact = Arc<dyn Fn(&Fact) + Send + Sync>;
 pub struct Pipeline {
     workers: Arc<[Mutex<Sender<Job>>]>,
     shared: Arc<Shared>,
+    /// Whether the plugins are loaded.
+    loaded: watch::Receiver<bool>,
 }
 
 /// What workers and readers share.
@@ -108,10 +110,12 @@ impl Pipeline {
             .map(|index| worker::spawn(index, Arc::clone(&shared)).map(Mutex::new))
             .collect();
         let loading = Arc::clone(&shared);
+        let (is_loaded, loaded) = watch::channel(false);
         std::thread::Builder::new().name("plugin-loader".into()).spawn(move || {
             loading.registry.get_or_init(load);
+            is_loaded.send_replace(true);
         })?;
-        Ok(Self { workers: workers?.into(), shared })
+        Ok(Self { workers: workers?.into(), shared, loaded })
     }
 
     /// Begins to take in a run's output.
@@ -138,6 +142,11 @@ impl Pipeline {
     /// be asked behind what else is said of the run.
     pub fn drained(&self, run: RunId, reply: oneshot::Sender<()>) {
         self.send(run, Job::Drained(run, reply));
+    }
+
+    /// Returns once the plugins are loaded: before that nothing is taken in.
+    pub async fn loaded(&self) {
+        let _ = self.loaded.clone().wait_for(|loaded| *loaded).await;
     }
 
     /// Returns the last facts seen in a run, oldest first.

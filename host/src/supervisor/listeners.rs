@@ -7,7 +7,9 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::inet_diag;
 use super::procfs::{ancestors, command_line, pids, tree, variables};
@@ -65,40 +67,46 @@ impl Sighting {
     }
 }
 
-/// Returns the listeners as they are, or were not longer than `age` ago. What many ask for is looked up once.
-pub async fn sighting(age: Duration) -> Arc<Sighting> {
-    if let Some(known) = known(age) {
-        return known;
-    }
-    let looked = tokio::task::spawn_blocking(move || {
-        // One at a time: who waited for another's look takes that.
-        let _turn = LOOKING.lock().unwrap_or_else(PoisonError::into_inner);
-        known(age).unwrap_or_else(look_again)
-    });
-    looked.await.unwrap_or_default()
+/// Looks for the listeners of this machine on behalf of many, who pay for one look together.
+#[derive(Debug, Default)]
+pub struct Lookout {
+    latest: Mutex<Option<(Instant, Arc<Sighting>)>>,
+    /// Held by who looks.
+    looking: Mutex<()>,
 }
 
-/// The last sighting, and when it was. One for the program, as there is one table of listeners.
-static LATEST: Mutex<Option<(Instant, Arc<Sighting>)>> = Mutex::new(None);
-/// Held by who looks.
-static LOOKING: Mutex<()> = Mutex::new(());
-
-fn known(age: Duration) -> Option<Arc<Sighting>> {
-    let latest = LATEST.lock().unwrap_or_else(PoisonError::into_inner);
-    latest.as_ref().filter(|(when, _)| when.elapsed() <= age).map(|(_, sighting)| Arc::clone(sighting))
-}
-
-fn look_again() -> Arc<Sighting> {
-    let (now, listeners) = (Instant::now(), listeners());
-    let mut latest = LATEST.lock().unwrap_or_else(PoisonError::into_inner);
-    let before = latest.take().map(|(_, sighting)| sighting).unwrap_or_default();
-    let mut sighting = Sighting { generation: before.generation, listeners };
-    if sighting.inodes() != before.inodes() {
-        sighting.generation += 1;
+impl Lookout {
+    /// Returns the listeners as they are, or were not longer than `age` ago.
+    pub async fn sighting(self: &Arc<Self>, age: Duration) -> Arc<Sighting> {
+        if let Some(known) = self.known(age) {
+            return known;
+        }
+        let lookout = Arc::clone(self);
+        let looked = tokio::task::spawn_blocking(move || {
+            // One at a time: who waited for another's look takes that.
+            let _turn = lookout.looking.lock().unwrap_or_else(PoisonError::into_inner);
+            lookout.known(age).unwrap_or_else(|| lookout.look())
+        });
+        looked.await.unwrap_or_default()
     }
-    let sighting = Arc::new(sighting);
-    *latest = Some((now, Arc::clone(&sighting)));
-    sighting
+
+    fn known(&self, age: Duration) -> Option<Arc<Sighting>> {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.as_ref().filter(|(when, _)| when.elapsed() <= age).map(|(_, sighting)| Arc::clone(sighting))
+    }
+
+    fn look(&self) -> Arc<Sighting> {
+        let (now, listeners) = (Instant::now(), listeners());
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = latest.take().map(|(_, sighting)| sighting).unwrap_or_default();
+        let mut sighting = Sighting { generation: before.generation, listeners };
+        if sighting.inodes() != before.inodes() {
+            sighting.generation += 1;
+        }
+        let sighting = Arc::new(sighting);
+        *latest = Some((now, Arc::clone(&sighting)));
+        sighting
+    }
 }
 
 /// Returns the process that listens on this TCP port, with its command, when it is one that may be looked at.
@@ -323,10 +331,12 @@ mod tests {
     async fn a_sighting_tells_whether_anything_has_changed() {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = socket.local_addr().unwrap().port();
-        let with = sighting(Duration::ZERO).await;
+        let lookout = Arc::new(Lookout::default());
+        let with = lookout.sighting(Duration::ZERO).await;
         assert!(with.has_any(&[1, port]) && with.ports_of(&[std::process::id()]).contains(&port));
+        assert!(Arc::ptr_eq(&with, &lookout.sighting(Duration::from_secs(3600)).await));
         drop(socket);
-        let without = sighting(Duration::ZERO).await;
+        let without = lookout.sighting(Duration::ZERO).await;
         assert!(without.generation > with.generation);
         assert!(!without.has_any(&[port]));
     }

@@ -82,6 +82,7 @@ pub use handle::{
     Checked, Handle, ReloadError, Reloaded, SendError, SignalError, StartError, Started, Stopped,
 };
 pub use link::ShimLink;
+pub use listeners::Lookout;
 pub use looks::{Looked, Purpose, Sight};
 pub use ports::Ports;
 pub use preflight::StartProblem;
@@ -113,6 +114,7 @@ pub struct Context {
     pub boot: Option<String>,
     pub events: mpsc::UnboundedSender<RunEvent>,
     pub ports: Ports,
+    pub lookout: Arc<Lookout>,
 }
 
 /// How to start a shim.

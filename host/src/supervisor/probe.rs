@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use super::listeners::Lookout;
 use super::looks::{Looked, Looks, Purpose, Sight};
 use super::printed::LastWords;
 use super::{exec, http, procfs};
@@ -29,6 +30,8 @@ pub struct Subject {
     /// Its run directory, in whose launch spec its environment and directory stand.
     pub dir: PathBuf,
     pub store: Arc<Store>,
+    /// Knows who listens on this machine.
+    pub lookout: Arc<Lookout>,
     /// What it says of itself.
     pub notified: watch::Receiver<Notice>,
     /// Where what was seen is remembered.

@@ -9,7 +9,6 @@
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant, sleep};
 
-use super::listeners::sighting;
 use super::looks::{Purpose, Sight};
 use super::probe::{self, Subject, is_local, tcp_answers};
 use super::procfs;
@@ -270,7 +269,7 @@ impl Look {
             // To many a server, a connection without a request is an error worth a line of log.
             Some(endpoint) => {
                 let what = format!("nothing listens at {endpoint} any more");
-                still_listens(&[endpoint.port], what).await
+                self.still_listens(&[endpoint.port], what).await
             }
             None if matches!(self.ready.check, Some(Check::Exec(_))) => Sight::good("it succeeded before"),
             None => self.listens_still().await,
@@ -300,13 +299,13 @@ impl Look {
         }
         let ports: Vec<String> = self.listens.iter().take(5).map(u16::to_string).collect();
         let what = format!("it listened on port {} and does not any more", ports.join(", "));
-        still_listens(&self.listens, what).await
+        self.still_listens(&self.listens, what).await
     }
 
     /// Returns where the run listens. As long as nobody on this machine has begun or ceased to listen, a run that
     /// listened nowhere does not either, and its processes need not be looked at.
     async fn own_ports(&mut self) -> Vec<u16> {
-        let sighting = sighting(self.age).await;
+        let sighting = self.subject.lookout.sighting(self.age).await;
         if let Some((generation, trusted)) = &mut self.barren
             && *generation == sighting.generation
             && *trusted < LOOKS_ON_TRUST
@@ -320,12 +319,12 @@ impl Look {
         self.barren = ports.is_empty().then_some((generation, 0));
         ports
     }
-}
 
-/// Asks the kernel, and not the server itself, whether any of the ports is still listened on.
-async fn still_listens(ports: &[u16], otherwise: String) -> Sight {
-    match sighting(SIGHTING_AGE.min(bounds::READY_RECHECK / 2)).await.has_any(ports) {
-        true => Sight::good("it listens"),
-        false => Sight::bad(otherwise),
+    /// Asks the kernel, and not the server itself, whether any of the ports is still listened on.
+    async fn still_listens(&self, ports: &[u16], otherwise: String) -> Sight {
+        match self.subject.lookout.sighting(SIGHTING_AGE).await.has_any(ports) {
+            true => Sight::good("it listens"),
+            false => Sight::bad(otherwise),
+        }
     }
 }

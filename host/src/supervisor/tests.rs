@@ -43,6 +43,7 @@ impl Run {
             port: None,
             dir: dir.path().to_owned(),
             store: Arc::new(Store::open(dir.path()).unwrap().0),
+            lookout: Arc::default(),
             notified,
             looks: Looks::default(),
         };

@@ -54,6 +54,7 @@ impl Daemon {
             boot: None,
             project_dir: dir.path().to_owned(),
             events,
+            lookout: Arc::default(),
             cgroups: Cgroups::probe(&dir.path().file_name().unwrap().to_string_lossy()),
         });
         let config = Arc::new(config);

@@ -87,9 +87,14 @@ impl Daemon {
     }
 }
 
+/// Longer than any machine takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 fn pair() -> (UnixStream, Daemon) {
     let (ours, theirs) = StdStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
+    // A test that fails must not wait for ever for what does not come.
+    theirs.set_read_timeout(Some(PATIENCE)).unwrap();
     (UnixStream::from_std(ours).unwrap(), Daemon(BufReader::new(theirs)))
 }
 
