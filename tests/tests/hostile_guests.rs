@@ -186,7 +186,8 @@ fn the_bit_that_groups_lines_counts_only_beside_a_level_and_behind_a_line() {
 #[test]
 fn a_later_link_neither_breaks_nor_prolongs_what_an_earlier_one_groups() {
     // Decides the first two lines of each batch, the second as going on with the first, and leaves the others.
-    let first_two = "(i32.store8 (i32.const 65536) (i32.const 6)) (i32.store8 (i32.const 65537) (i32.const 0x86))";
+    let first_two =
+        "(i32.store8 (i32.const 65536) (i32.const 6)) (i32.store8 (i32.const 65537) (i32.const 0x86))";
     let guest = Guest::new("first-two").push(&format!("{first_two} {PUSH_NOTHING}"));
     let (registry, _dir) = registry(&[("guest.wasm", &guest.component())]);
     let mut chain = Chain::new(&registry);

@@ -213,7 +213,8 @@ impl Daemon {
         let fleet_slot = Arc::new(OnceLock::new());
         let on_fact = signs_to(Arc::clone(&fleet_slot));
         let load = plugin_loader(paths, &project)?;
-        let pipeline = Pipeline::start(Arc::clone(&store), PIPELINE_THREADS, load, on_fact, Arc::new(tell_event))?;
+        let pipeline =
+            Pipeline::start(Arc::clone(&store), PIPELINE_THREADS, load, on_fact, Arc::new(tell_event))?;
         tokio::spawn(pass_on(events_rx, pipeline.clone()));
 
         let pasts = look_back(&context)?;

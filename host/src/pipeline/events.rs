@@ -130,7 +130,11 @@ impl EventBuilder {
     }
 
     /// Hands on what has been quiet for long enough, and returns when to look again, if at all.
-    pub(super) fn hand_on_quiet(&mut self, now: Instant, deliver: &mut impl FnMut(&Event)) -> Option<Instant> {
+    pub(super) fn hand_on_quiet(
+        &mut self,
+        now: Instant,
+        deliver: &mut impl FnMut(&Event),
+    ) -> Option<Instant> {
         for stream in [Stream::Stdout, Stream::Stderr] {
             let over = self.open[place(stream)].take_if(|open| now >= open.touched + bounds::EVENT_WAIT);
             self.hand_on(stream, over, deliver);
@@ -223,7 +227,8 @@ impl EventText {
     fn push(&mut self, line: &[u8]) {
         let line = cut(line, Self::HALF_BYTES - 1);
         let bytes = line.len() + 1;
-        self.full |= self.head.len() == bounds::EVENT_TEXT_LINES || self.head_bytes + bytes > Self::HALF_BYTES;
+        self.full |=
+            self.head.len() == bounds::EVENT_TEXT_LINES || self.head_bytes + bytes > Self::HALF_BYTES;
         if !self.full {
             self.head_bytes += bytes;
             return self.head.push_back(line);

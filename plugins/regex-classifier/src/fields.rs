@@ -149,7 +149,11 @@ mod tests {
 
     fn fields(line: &str) -> Vec<(String, String)> {
         let notes = classify::<RegexClassifier>(&[line]).notes;
-        notes.into_iter().filter(|note| note.fact.kind == "fields").flat_map(|note| note.fact.fields).collect()
+        notes
+            .into_iter()
+            .filter(|note| note.fact.kind == "fields")
+            .flat_map(|note| note.fact.fields)
+            .collect()
     }
 
     fn pairs(found: &[(String, String)]) -> Vec<(&str, &str)> {
@@ -158,28 +162,35 @@ mod tests {
 
     #[test]
     fn json_is_told_from_warnings_on_with_paths_for_inner_objects() {
-        let line = r#"{"level":50,"pid":7,"err":{"type":"Gone","stack":"a\n b"},"msg":"boom","kinds":[1,"x"]}"#;
-        assert_eq!(pairs(&fields(line)), [
-            ("msg", "boom"),
-            ("level", "50"),
-            ("err.stack", "a\n b"),
-            ("err.type", "Gone"),
-            ("kinds", "[1,\"x\"]"),
-            ("pid", "7"),
-        ]);
+        let line =
+            r#"{"level":50,"pid":7,"err":{"type":"Gone","stack":"a\n b"},"msg":"boom","kinds":[1,"x"]}"#;
+        assert_eq!(
+            pairs(&fields(line)),
+            [
+                ("msg", "boom"),
+                ("level", "50"),
+                ("err.stack", "a\n b"),
+                ("err.type", "Gone"),
+                ("kinds", "[1,\"x\"]"),
+                ("pid", "7"),
+            ]
+        );
         assert!(fields(r#"{"level":30,"msg":"fine"}"#).is_empty());
     }
 
     #[test]
     fn logfmt_is_told_with_its_quotes_undone() {
         let line = r#"time=2026 level=error msg="it \"broke\"\nagain" empty= tail="open"#;
-        assert_eq!(pairs(&fields(line)), [
-            ("msg", "it \"broke\"\nagain"),
-            ("level", "error"),
-            ("time", "2026"),
-            ("empty", ""),
-            ("tail", "open"),
-        ]);
+        assert_eq!(
+            pairs(&fields(line)),
+            [
+                ("msg", "it \"broke\"\nagain"),
+                ("level", "error"),
+                ("time", "2026"),
+                ("empty", ""),
+                ("tail", "open"),
+            ]
+        );
     }
 
     #[test]

@@ -170,12 +170,16 @@ impl Group {
         if opens == Opens::Alone as u8 && !self.bracket {
             return None;
         }
-        if opens == Opens::Traceback as u8 && (self.takes_traceback() || indented && self.kind == Kind::Raised) {
+        if opens == Opens::Traceback as u8
+            && (self.takes_traceback() || indented && self.kind == Kind::Raised)
+        {
             return Some(Kind::Traceback);
         }
         match self.kind {
             Kind::Nothing => None,
-            Kind::Quiet => (follows && (!has_header || self.bracket || is_property(line))).then_some(Kind::Quiet),
+            Kind::Quiet => {
+                (follows && (!has_header || self.bracket || is_property(line))).then_some(Kind::Quiet)
+            }
             Kind::Parentheses if line.ends_with(b"):") => Some(Kind::Stack),
             Kind::Parentheses => (self.lines <= MESSAGE_LINES).then_some(Kind::Parentheses),
             Kind::Traceback if indented || line.starts_with(b"> File ") => Some(Kind::Traceback),
@@ -321,7 +325,8 @@ fn is_stack_end(line: &[u8]) -> bool {
 /// Returns whether a line is a property of what a logger printed above, such as `    error: null`: no header, though it
 /// looks like one.
 fn is_property(line: &[u8]) -> bool {
-    line.strip_prefix(b"    ").is_some_and(|rest| rest.trim_ascii_start().first().is_some_and(u8::is_ascii_lowercase))
+    line.strip_prefix(b"    ")
+        .is_some_and(|rest| rest.trim_ascii_start().first().is_some_and(u8::is_ascii_lowercase))
 }
 
 /// Returns whether a line is an exception as Rails tells it, whose message goes on: `NameError (undefined method`.

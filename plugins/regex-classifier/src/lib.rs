@@ -166,7 +166,8 @@ mod tests {
                 }
             }
             let lines = [&shuffled[0][..], &shuffled[1][..]];
-            let whole = lines.map(|lines| in_pieces([lines, &[]], |below| if below == 2 { 0 } else { 8 })[0].clone());
+            let whole =
+                lines.map(|lines| in_pieces([lines, &[]], |below| if below == 2 { 0 } else { 8 })[0].clone());
             assert_eq!(in_pieces(lines, &mut random), whole);
         }
     }
@@ -174,7 +175,8 @@ mod tests {
     #[test]
     fn an_event_without_end_is_cut() {
         let frame = format!("    at f ({}:1:1)", "x".repeat(100));
-        let lines: Vec<&str> = std::iter::once("ERROR: x").chain(std::iter::repeat_n(&frame[..], 5000)).collect();
+        let lines: Vec<&str> =
+            std::iter::once("ERROR: x").chain(std::iter::repeat_n(&frame[..], 5000)).collect();
         let outcome = classify::<RegexClassifier>(&lines);
         assert!(outcome.levels.chars().all(|level| level == 'e'));
         let begins: Vec<usize> =
@@ -184,7 +186,12 @@ mod tests {
 
     #[test]
     fn the_facts_of_an_event_are_those_of_its_beginning() {
-        let lines = ["Error: listen EADDRINUSE: address already in use :::8201", "    at f {", "  code: 'EADDRINUSE'", "}"];
+        let lines = [
+            "Error: listen EADDRINUSE: address already in use :::8201",
+            "    at f {",
+            "  code: 'EADDRINUSE'",
+            "}",
+        ];
         let outcome = classify::<RegexClassifier>(&lines);
         assert_eq!(outcome.events, "-|||");
         assert_eq!(outcome.notes.len(), 1, "{:?}", outcome.notes);
@@ -230,12 +237,22 @@ mod tests {
             facts("INFO:     127.0.0.1:46162 - \"GET /x?y=1 HTTP/1.1\" 200 OK"),
             [request("GET", "/x?y=1", "200")]
         );
-        assert_eq!(facts(" GET / 500 in 1.5s (next.js: 1s)"), [request("GET", "/", "500").field("ms", "1500")]);
-        assert_eq!(facts("webpack 5.103.0 compiled with 2 errors in 467 ms"), [
-            Fact::build("failed").field("ms", "467").field("errors", "2")
-        ]);
-        assert_eq!(facts("/srv/app/views.py changed, reloading."), [Fact::reload().field("file", "/srv/app/views.py")]);
-        assert_eq!(facts("8:29:25 AM [vite] (client) hmr update /src/a.js"), [Fact::reload().field("file", "/src/a.js")]);
+        assert_eq!(
+            facts(" GET / 500 in 1.5s (next.js: 1s)"),
+            [request("GET", "/", "500").field("ms", "1500")]
+        );
+        assert_eq!(
+            facts("webpack 5.103.0 compiled with 2 errors in 467 ms"),
+            [Fact::build("failed").field("ms", "467").field("errors", "2")]
+        );
+        assert_eq!(
+            facts("/srv/app/views.py changed, reloading."),
+            [Fact::reload().field("file", "/srv/app/views.py")]
+        );
+        assert_eq!(
+            facts("8:29:25 AM [vite] (client) hmr update /src/a.js"),
+            [Fact::reload().field("file", "/src/a.js")]
+        );
         assert_eq!(
             facts("You have 18 unapplied migration(s). Your project may not work properly"),
             [Fact::migration_pending().field("count", "18")]

@@ -10,17 +10,23 @@ use crate::requests::{Requests, milliseconds};
 /// How much of a line is looked at, in bytes: lines come from the child, and facts travel further than lines.
 const LINE_BYTES: usize = 2048;
 
+/// Notes of one batch after which those are left out that a flood is full of: a fact costs as much as classifying ten
+/// lines.
+const FLOOD_NOTES: usize = 8;
+
 /// Notes the facts of a line, which was given the level and the place in its event that `code` says.
 ///
 /// What an event says in passing, such as an error's code among its properties, is no fact of its own.
 pub fn note(own: Outcome, code: u8, line: Line<'_>, requests: &mut Requests, verdicts: &mut Verdicts) {
     let continues = code & CONTINUES != 0;
     if own.facts == facts::FIELDS {
-        if !continues && code >= Level::Warn.code() {
+        if !continues && code >= Level::Warn.code() && verdicts.notes().len() < FLOOD_NOTES {
             fields::note(line, verdicts);
         }
     } else if own.facts == facts::REQUEST {
-        requests.take(line, verdicts);
+        requests.take(own, line, verdicts);
+    } else if own.facts == facts::RELOAD && verdicts.notes().len() >= FLOOD_NOTES {
+        // One change more among so many.
     } else if !continues || own.priority >= HEADER {
         note_known(own, line, verdicts);
     }

@@ -1,15 +1,16 @@
 //! Requests: reads how one ended out of an access line, and keeps a flood of them cheap.
 //!
-//! The first few of a batch are told one by one. The rest are added up by status and told together when the batch ends,
-//! with their count, because a fact costs as much as classifying ten lines. Batches of a flood are large, those of a
-//! person trying things out are small, so a person's requests are all told one by one.
+//! The first few of a batch are told one by one. The rest are only counted, by what their pattern knows already, and
+//! told together when the batch ends, because a fact costs as much as classifying ten lines. Batches of a flood are
+//! large, those of a person trying things out are small, so a person's requests are all told one by one.
 
-use ostler_sdk::{Fact, Line, Verdicts};
+use ostler_sdk::{Fact, Level, Line, Verdicts};
+
+use crate::outcome::Outcome;
+use crate::patterns::Opens;
 
 /// Requests of one batch that are told one by one.
-const SINGLE: usize = 8;
-/// Different statuses of one batch that are told apart beyond those.
-const STATUSES: usize = 16;
+const SINGLE: usize = 4;
 /// Longest path told, in bytes.
 const PATH_BYTES: usize = 512;
 /// How much of a line is looked at, in bytes.
@@ -22,8 +23,8 @@ const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OP
 pub struct Requests {
     /// Requests of this batch that were told.
     told: usize,
-    /// Those that were not, by status: a line of each, their count, their milliseconds.
-    rest: Vec<(u16, usize, usize, f64)>,
+    /// Those that were not, by the first digit of their status: the last line of them, and their count.
+    rest: [(usize, usize); 6],
     /// Requests that have begun since the last end, where beginning and end are lines of their own.
     running: usize,
     /// Method and path of the one that runs, as long as it is certain whose the next end is.
@@ -42,22 +43,24 @@ struct Request<'l> {
 
 impl Requests {
     /// Takes an access line, or one that tells of a request's beginning.
-    pub fn take(&mut self, line: Line<'_>, verdicts: &mut Verdicts) {
+    pub fn take(&mut self, own: Outcome, line: Line<'_>, verdicts: &mut Verdicts) {
+        let ends = own.opens == Opens::Alone as u8;
+        if self.told == SINGLE {
+            return if ends { self.count(own.level, line.index) } else { self.running += 1 };
+        }
         let bytes = &line.bytes[..line.bytes.len().min(LINE_BYTES)];
         let text = match std::str::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
         };
-        let Some(request) = read(text) else {
+        if !ends {
             return self.begin(text);
-        };
+        }
+        let Some(request) = read(text) else { return };
         let begun = match request.what {
             Some(_) => None,
             None => self.end(),
         };
-        if self.told == SINGLE {
-            return self.add_up(line.index, request);
-        }
         self.told += 1;
         let owned = |(method, path): (&str, &str)| (method.to_owned(), path.to_owned());
         let mut fact = Fact::new("request");
@@ -71,25 +74,30 @@ impl Requests {
         verdicts.note(line.index, fact);
     }
 
-    /// Tells what was added up.
+    /// Tells what was counted.
     pub fn end_batch(&mut self, verdicts: &mut Verdicts) {
-        self.told = 0;
-        for (status, line, count, ms) in self.rest.drain(..) {
-            let mut fact = Fact::new("request").field("status", status.to_string());
-            if ms > 0.0 {
-                fact = fact.field("ms", decimal(ms / count as f64));
+        if std::mem::take(&mut self.told) < SINGLE {
+            return;
+        }
+        for (digit, (line, count)) in std::mem::take(&mut self.rest).into_iter().enumerate() {
+            if count > 0 {
+                let status = format!("{digit}xx");
+                let fact = Fact::new("request").field("status", status).field("count", count.to_string());
+                verdicts.note(line, fact);
             }
-            verdicts.note(line, fact.field("count", count.to_string()));
         }
     }
 
-    fn add_up(&mut self, line: usize, request: Request<'_>) {
-        let ms = milliseconds(request.rest).and_then(|ms| ms.parse::<f64>().ok()).unwrap_or_default();
-        let room = self.rest.len() < STATUSES;
-        match self.rest.iter_mut().find(|(status, ..)| *status == request.status || !room) {
-            Some((_, _, count, sum)) => (*count, *sum) = (*count + 1, *sum + ms),
-            None => self.rest.push((request.status, line, 1, ms)),
-        }
+    /// Counts a request by the level that its status has led to.
+    fn count(&mut self, level: u8, line: usize) {
+        let digit = match level {
+            level if level >= Level::Error.code() => 5,
+            level if level >= Level::Warn.code() => 4,
+            _ => 2,
+        };
+        self.rest[digit].0 = line;
+        self.rest[digit].1 += 1;
+        self.end();
     }
 
     /// Remembers a request whose end comes in a line of its own, unless another one runs: then either may end first.
@@ -101,7 +109,7 @@ impl Requests {
             (METHODS.contains(&method) && path.starts_with('/')).then(|| (method.to_owned(), cut(path)))
         });
         if begun.is_some() {
-            self.running = (self.running + 1).min(SINGLE);
+            self.running += 1;
             self.begun = begun.filter(|_| self.running == 1);
         }
     }
@@ -239,27 +247,28 @@ mod tests {
         let known = Fact::request("GET", "/a", "200").field("ms", "2");
         let unknown = Fact::new("request").field("status", "200").field("ms", "2");
         assert_eq!(facts(&[&begin("/a"), end]), [known.clone()]);
-        assert_eq!(facts(&[&begin("/a"), &begin("/b"), end, end, &begin("/a"), end]), [
-            unknown.clone(),
-            unknown,
-            known
-        ]);
+        assert_eq!(
+            facts(&[&begin("/a"), &begin("/b"), end, end, &begin("/a"), end]),
+            [unknown.clone(), unknown, known]
+        );
     }
 
     #[test]
-    fn a_flood_is_added_up_by_status() {
+    fn a_flood_is_counted_by_kind_of_status() {
         let mut lines = vec!["GET /a 200 1.5 ms - 3"; SINGLE];
-        lines.extend(["GET /b 200 1 ms - 3", "GET /c 200 3 ms - 3", "GET /d 500 7 ms - 3"]);
+        lines.extend(["GET /b 200 1 ms - 3", "GET /c 304 3 ms - 3", "GET /d 500 7 ms - 3"]);
         let facts = facts(&lines);
-        assert_eq!(facts.len(), SINGLE + 2);
-        let summed = Fact::new("request").field("status", "200").field("ms", "2").field("count", "2");
-        assert_eq!(facts[SINGLE], summed);
-        assert_eq!(facts[SINGLE + 1].get("status"), Some("500"));
+        let counted =
+            |status: &str, count: &str| Fact::new("request").field("status", status).field("count", count);
+        assert_eq!(facts[..SINGLE], vec![Fact::request("GET", "/a", "200").field("ms", "1.5"); SINGLE]);
+        assert_eq!(facts[SINGLE..], [counted("2xx", "2"), counted("5xx", "1")]);
     }
 
     #[test]
     fn lines_that_only_look_alike_are_no_requests() {
-        for line in ["GET", "GET /x", "GET /x 2000 y", "\"\" 200", "Completed 20é", "[é]: GET /", "Completed "] {
+        for line in
+            ["GET", "GET /x", "GET /x 2000 y", "\"\" 200", "Completed 20é", "[é]: GET /", "Completed "]
+        {
             assert_eq!(read(line), None, "{line}");
         }
     }

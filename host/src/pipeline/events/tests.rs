@@ -14,7 +14,12 @@ type Given<'a> = (Stream, char, &'a str);
 impl Log {
     fn new() -> Self {
         let process = ProcessName::new("api").unwrap();
-        Self { builder: EventBuilder::new(RunId(1), process), next: 1, now: Instant::now(), events: Vec::new() }
+        Self {
+            builder: EventBuilder::new(RunId(1), process),
+            next: 1,
+            now: Instant::now(),
+            events: Vec::new(),
+        }
     }
 
     fn take(&mut self, lines: &[Given<'_>]) {
@@ -131,7 +136,12 @@ fn what_has_been_quiet_is_handed_on_once() {
 #[test]
 fn information_is_no_event_and_a_bit_without_a_beginning_begins_one() {
     let mut log = Log::new();
-    log.take(&[(Stdout, '|', "on the first line"), (Stdout, 'i', "x"), (Stdout, '|', "y"), (Stdout, '-', "z")]);
+    log.take(&[
+        (Stdout, '|', "on the first line"),
+        (Stdout, 'i', "x"),
+        (Stdout, '|', "y"),
+        (Stdout, '-', "z"),
+    ]);
     let texts: Vec<String> = log.end().into_iter().map(|event| event.text).collect();
     assert_eq!(texts, ["on the first line", "y"]);
 }
@@ -148,7 +158,8 @@ fn the_pieces_of_a_line_are_one_line_of_the_event() {
 fn fields_belong_to_the_event_their_line_begins() {
     let field = |value: &str| vec![("msg".to_owned(), value.to_owned())];
     let mut log = Log::new();
-    let lines: [Given; 4] = [(Stdout, 'i', "{}"), (Stdout, 'e', "{\"msg\""), (Stdout, '|', " x"), (Stdout, 'e', "y")];
+    let lines: [Given; 4] =
+        [(Stdout, 'i', "{}"), (Stdout, 'e', "{\"msg\""), (Stdout, '|', " x"), (Stdout, 'e', "y")];
     log.take_with(&lines, &[(0, field("a")), (1, field("b")), (2, field("c"))]);
     let events = log.end();
     assert_eq!((&events[0].fields, events[1].fields.len()), (&field("b"), 0));
@@ -168,7 +179,9 @@ fn a_huge_event_keeps_its_first_and_last_lines() {
     let event = log.end().remove(0);
     assert_eq!((event.lines, event.last), (1001, Seq(1001)));
     assert!(event.text.starts_with("line 0\nline 1\n") && event.text.contains("\nline 99\n"));
-    assert!(!event.text.contains("\nline 100\n") && event.text.ends_with('é') || event.text.ends_with('\u{1}'));
+    assert!(
+        !event.text.contains("\nline 100\n") && event.text.ends_with('é') || event.text.ends_with('\u{1}')
+    );
     assert!(event.text.len() <= bounds::EVENT_TEXT_BYTES, "{}", event.text.len());
 }
 
