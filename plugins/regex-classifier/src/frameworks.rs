@@ -267,14 +267,9 @@ pub const LINES: &[Row] = &[
     ("node-uncaught-inside", HEADER, Some(Error), 0, Opens::Uncaught, r"^node:[a-z_/]+:\d+$"),
     ("webpack-error", HEADER + 1, Some(Error), 0, Opens::Block, "^ERROR in "),
     ("webpack-warning", HEADER + 1, Some(Warn), 0, Opens::Block, "^WARNING in "),
-    (
-        "rollup-error",
-        HEADER,
-        Some(Error),
-        0,
-        Opens::Message,
-        r"^(?:error during build:|Build failed with \d+ error)",
-    ),
+    ("vite-failed", HEADER, Some(Error), BUILD, Opens::Message, r"^Build failed with \d+ error"),
+    ("javac-failed", HEADER, Some(Error), BUILD, Opens::Alone, r"^[1-9]\d* errors?$"),
+    ("rollup-error", HEADER, Some(Error), 0, Opens::Message, "^error during build:"),
     ("csc-failed", HEADER, Some(Error), BUILD, Opens::Nothing, "^Compilation failed: "),
     (
         "frame",

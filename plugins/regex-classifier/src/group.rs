@@ -21,8 +21,8 @@ use crate::patterns::{HEADER, Opens, PHRASE};
 const EVENT_LINES: u32 = 2000;
 /// Most bytes of one event.
 const EVENT_BYTES: usize = 256 << 10;
-/// Most lines of a message that ends with something known, such as a closing parenthesis.
-const MESSAGE_LINES: u32 = 30;
+/// Most lines of what any line may be part of until something known ends it, such as a blank line.
+const MESSAGE_LINES: u32 = 40;
 /// Blank lines in a row that an event may have.
 const BLANKS: u8 = 2;
 
@@ -167,6 +167,7 @@ impl Group {
         let opens = own.filter(|_| !is_frame).map_or(Opens::Nothing as u8, |own| own.opens);
         let indented = matches!(line[0], b' ' | b'\t');
         let follows = self.blanks == 0;
+        let short = self.lines <= MESSAGE_LINES;
         if opens == Opens::Alone as u8 && !self.bracket {
             return None;
         }
@@ -181,7 +182,7 @@ impl Group {
                 (follows && (!has_header || self.bracket || is_property(line))).then_some(Kind::Quiet)
             }
             Kind::Parentheses if line.ends_with(b"):") => Some(Kind::Stack),
-            Kind::Parentheses => (self.lines <= MESSAGE_LINES).then_some(Kind::Parentheses),
+            Kind::Parentheses => short.then_some(Kind::Parentheses),
             Kind::Traceback if indented || line.starts_with(b"> File ") => Some(Kind::Traceback),
             Kind::Traceback if !has_header && is_exception(line) => Some(Kind::Raised),
             Kind::Traceback | Kind::Raised if is_chain(line) => Some(Kind::Chained),
@@ -190,15 +191,15 @@ impl Group {
             Kind::Message if line.starts_with(b"assertion ") => Some(Kind::Assertion),
             Kind::Message => (!has_header).then_some(Kind::Stack),
             Kind::Assertion if line.trim_ascii_start().starts_with(b"right: ") => Some(Kind::Stack),
-            Kind::Assertion => (!has_header).then_some(Kind::Assertion),
+            Kind::Assertion => (short && !has_header).then_some(Kind::Assertion),
             Kind::Go => is_go(line).then_some(Kind::Go),
             Kind::Php => is_php(line).then_some(Kind::Php),
             Kind::Diagnostic if is_remark(line) || is_frame => Some(Kind::Diagnostic),
             Kind::Diagnostic if line[0].is_ascii_digit() || line == b"..." => Some(Kind::Diagnostic),
             Kind::Diagnostic => (indented && !has_header).then_some(Kind::Diagnostic),
-            Kind::Uncaught if follows => Some(Kind::Uncaught),
+            Kind::Uncaught if follows => short.then_some(Kind::Uncaught),
             Kind::Uncaught => Some(Kind::Stack),
-            Kind::Block => (!has_header || indented).then_some(Kind::Block),
+            Kind::Block => (short && (!has_header || indented)).then_some(Kind::Block),
             Kind::Words | Kind::Header | Kind::Stack => self.next_of_stack(line, is_frame, has_header),
         }
     }
