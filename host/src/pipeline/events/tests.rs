@@ -1,3 +1,5 @@
+//! What events come of which lines.
+
 use super::*;
 
 /// Lines of one run, and the events that came of them.
