@@ -14,9 +14,9 @@ pub const REPLICAS_MAX: u32 = 64;
 pub const WATCH_GLOBS: usize = 256;
 /// Most bytes that a replica's number adds to its process's name: `#64`.
 pub const REPLICA_SUFFIX_MAX: usize = 3;
-/// Processes that may be added while the daemon runs.
+/// Processes that may be added to those of the file.
 pub const ADDED_PROCESSES: usize = 256;
-/// Groups that may be made while the daemon runs.
+/// Groups that may be made, or put more into, besides what the file says.
 pub const ADDED_GROUPS: usize = 64;
 /// Longest pause between the starts of two members of a group.
 pub const GROUP_DELAY: Duration = Duration::from_secs(600);

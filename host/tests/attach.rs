@@ -288,6 +288,85 @@ fn an_attachment_ends_with_the_process_and_its_exit_code() {
     assert!(stderr.contains("`shell` is not running") && stderr.contains("ostler start shell"), "{stderr}");
 }
 
+/// One shows every byte that it is given. The other shows each line, asks for the application's codes of cursor keys at
+/// first, and for the normal ones once it is told `q`.
+const KEYS: &str = r#"
+[process.bytes]
+command = "stty raw -echo; printf 'shows bytes: '; exec cat -v"
+shell = true
+pty = true
+
+[process.modes]
+command = '''
+stty raw -echo
+printf '\033[?1hshows lines\r\n'
+while IFS= read -r line; do
+    printf '%s' "$line" | cat -v
+    printf ' was typed\r\n'
+    case $line in *q*) printf '\033[?1lnormal\r\n' ;; esac
+done
+'''
+shell = true
+pty = true
+"#;
+
+#[test]
+fn keys_reach_the_process_byte_for_byte() {
+    let project = Project::new(KEYS);
+    project.ok(&["start", "bytes"]);
+    let mut screen = attach(&project, &["bytes"]);
+    screen.until_text("shows bytes: ");
+    // Cursor keys in both modes and with ctrl, home, end, page-up, F5, Alt-x, a paste, a click, signals' keys, UTF-8.
+    for (pressed, shown) in [
+        (&b"\x1b[A"[..], "^[[A"),
+        (b"\x1bOB", "^[OB"),
+        (b"\x1b[1;5C", "^[[1;5C"),
+        (b"\x1b[H\x1b[F\x1b[5~", "^[[H^[[F^[[5~"),
+        (b"\x1b[15~", "^[[15~"),
+        (b"\x1bx", "^[x"),
+        (b"\x1b[200~two\rlines\x1b[201~", "^[[200~two^Mlines^[[201~"),
+        (b"\x1b[<0;10;20M", "^[[<0;10;20M"),
+        (b"\x03\x04\x1a\x1c\x00\x7f", "^C^D^Z^\\^@^?"),
+        ("ü".as_bytes(), "M-CM-<"),
+    ] {
+        screen.press(pressed);
+        let seen = screen.until(shown, |seen| seen.len() >= shown.len());
+        assert_eq!(seen, shown, "{}", pressed.escape_ascii());
+    }
+    screen.press(DETACH);
+    assert_eq!(screen.end().0, 0);
+}
+
+#[test]
+fn cursor_keys_by_name_are_those_the_program_asked_for() {
+    let project = Project::new(KEYS);
+    project.ok(&["start", "modes"]);
+    project.wait_for_line("modes", "shows lines");
+    let press = |key: &str| project.ok(&["send", "modes", "--key", key, "--key", "ctrl-j"]);
+    // What was just printed may still be on its way to the daemon.
+    let press_until = |key: &str, shown: &str| {
+        let until = Instant::now() + PATIENCE;
+        while !project.ok(&["logs", "modes"]).contains(shown) {
+            assert!(Instant::now() < until, "{}", project.ok(&["logs", "modes"]));
+            press(key);
+        }
+    };
+    press_until("down", "^[OB was typed");
+    press("home");
+    project.wait_for_line("modes", r"^\^\[OH was typed$");
+    press("page-up");
+    project.wait_for_line("modes", r"^\^\[\[5~ was typed$");
+    // The next daemon is told by the shim.
+    let status: serde_json::Value = serde_json::from_str(&project.ok(&["status", "--json"])).unwrap();
+    let daemon = i32::try_from(status["daemon"]["pid"].as_i64().unwrap()).unwrap();
+    // SAFETY: takes numbers only.
+    assert_eq!(unsafe { libc::kill(daemon, libc::SIGKILL) }, 0);
+    press_until("end", "^[OF was typed");
+    project.ok(&["send", "modes", "q", "--no-newline", "--key", "ctrl-j"]);
+    project.wait_for_line("modes", "normal");
+    press_until("left", "^[[D was typed");
+}
+
 #[test]
 fn keys_are_sent_by_name() {
     let project = Project::new(ECHO);

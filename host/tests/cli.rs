@@ -500,3 +500,19 @@ fn a_command_line_that_makes_no_sense_ends_with_2() {
         assert!(done.stderr.starts_with("error: "), "{arguments:?}: {}", done.stderr);
     }
 }
+
+#[test]
+fn a_start_can_wait_until_what_it_started_is_ready() {
+    let project = Project::new(
+        "[process.soon]\ncommand = \"echo up; exec sleep 600\"\nshell = true\nready = { log = \"up\" }\nautostart = false\n\
+         [process.never]\ncommand = \"echo why; exit 3\"\nshell = true\nrestart = \"never\"\nready = { log = \"up\" }\nautostart = false\n",
+    );
+    let said = project.ok(&["start", "soon", "--wait"]);
+    assert!(said.contains("soon  starting") || said.contains("soon  ready"), "{said}");
+    assert_eq!(project.json(&["ps", "--json"])[0]["ready"], true);
+    // The other one is waited for all the same.
+    let done = project.run(&["restart", "never", "soon", "--wait=60s"]);
+    assert_eq!(done.code, 1, "{}{}", done.stdout, done.stderr);
+    assert!(done.stderr.contains("`never` is not ready") && done.stderr.contains("why"), "{}", done.stderr);
+    assert_eq!(project.json(&["ps", "--json"])[0]["ready"], true);
+}

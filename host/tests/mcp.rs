@@ -393,3 +393,46 @@ fn an_agent_learns_how_a_process_is_set_up_and_what_it_uses_but_no_secret() {
     let tools = plain.request("tools/list", json!({}))["result"]["tools"].to_string();
     assert!(!tools.contains("get_process_info"), "{tools}");
 }
+
+#[test]
+fn an_agent_scales_reloads_runs_once_and_checks_the_set_up() {
+    let project = Project::new();
+    let once = "\n[process.once]\ncommand = \"sh -c 'echo doing $0 $1; echo oops >&2; exit 4'\"\nautostart = false\n";
+    std::fs::write(project.path("project/ostler.toml"), format!("{CONFIG}{once}")).unwrap();
+    let mut client = project.connect_with(&["--toolsets", "core,processes"]);
+    client.initialize("2025-11-25");
+    client.ok("start_process", json!({"name": "echo", "wait_ready": true}));
+
+    let scaled = client.ok("scale_process", json!({"name": "echo", "replicas": 2}));
+    assert_eq!((&scaled["replicas"], &scaled["started"][0]["name"]), (&json!(2), &json!("echo#2")));
+    let scaled = client.ok("scale_process", json!({"name": "echo", "replicas": 1}));
+    assert_eq!(scaled["removed"], json!(["echo#2"]), "{scaled}");
+    let refused = client.failed("scale_process", json!({"name": "echo", "replicas": 65}));
+    assert!(refused.contains("a number from 1 to 64"), "{refused}");
+
+    let ran = client.ok("run_process", json!({"name": "once", "arguments": ["this", "that"]}));
+    assert_eq!((&ran["ended"], &ran["exit_code"]), (&json!(true), &json!(4)), "{ran}");
+    let tail = ran["tail"].to_string();
+    assert!(tail.contains("| doing this that") && tail.contains("| oops"), "{ran}");
+    let busy = client.failed("run_process", json!({"name": "echo"}));
+    assert!(busy.contains("`echo` runs already"), "{busy}");
+
+    assert_eq!(client.ok("reload_config", json!({}))["changed"], false);
+    let more = "\n[process.more]\ncommand = \"sleep 1000\"\n";
+    std::fs::write(project.path("project/ostler.toml"), format!("{CONFIG}{once}{more}")).unwrap();
+    // The daemon may have been faster, and then there is nothing left to tell.
+    let reloaded = client.ok("reload_config", json!({}));
+    assert!(reloaded["changed"] == false || reloaded["added"] == json!(["more"]), "{reloaded}");
+    assert!(client.ok("list_processes", json!({})).to_string().contains("\"more\""));
+    std::fs::write(project.path("project/ostler.toml"), "[process.more]\ncomand = \"x\"\n").unwrap();
+    let broken = client.failed("reload_config", json!({}));
+    assert!(broken.contains("comand"), "{broken}");
+
+    let diagnosis = client.ok("diagnose_system", json!({}));
+    assert!(diagnosis["in_order"].as_str().unwrap().contains("daemon"), "{diagnosis}");
+    let problems = diagnosis["problems"].as_array().unwrap();
+    assert!(
+        problems.iter().any(|problem| problem.as_str().unwrap().starts_with("fail config: ")),
+        "{diagnosis}"
+    );
+}

@@ -111,6 +111,31 @@ fn a_daemon_that_dies_on_a_full_disk_is_followed_by_one_that_says_so_and_then_by
 }
 
 #[test]
+fn what_is_added_on_a_full_disk_is_written_down_once_there_is_room() {
+    let Some(disk) = Disk::tmpfs(DISK_BYTES) else { return };
+    let project = project_on(&disk);
+    project.ok(&["up", "-d"]);
+    project.wait_log("ticker", "^line 10$");
+    let filler = fill_until_output_is_lost(&disk, &project);
+    // More than the catalogue has room for in what it has of the disk.
+    let large: Vec<String> = (0..6).map(|number| format!("LARGE{number}={}", "x".repeat(100_000))).collect();
+    let mut add = vec!["add", "late", "--no-start"];
+    add.extend(large.iter().flat_map(|variable| ["--env", variable]));
+    add.extend(["--", "sleep", "1000"]);
+    project.ok(&add);
+    assert_eq!(project.view("late").state, "stopped");
+    tells_of(&project.warnings(), "not written down").expect("a warning says what would be lost");
+
+    drop(filler);
+    eventually("nothing is warned of any more", || match project.warnings() {
+        warnings if warnings.is_empty() => Ok(()),
+        warnings => Err(warnings.join("\n")),
+    });
+    project.kill_daemon();
+    assert_eq!(project.view("late").state, "stopped", "the next daemon does not know of it");
+}
+
+#[test]
 fn a_daemon_that_cannot_write_its_state_says_so_and_starts_nothing() {
     let Some(disk) = Disk::tmpfs(DISK_BYTES) else { return };
     let project = project_on(&disk);

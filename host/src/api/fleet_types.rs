@@ -25,7 +25,7 @@ pub enum Why {
     Dependency,
 }
 
-/// A process to add until the daemon ends.
+/// A process to add until it is removed or everything is taken down.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AddRequest {
@@ -57,7 +57,7 @@ pub struct AddReply {
     pub failure: Option<String>,
     /// Reads what it prints from now on.
     pub cursor: String,
-    /// What to put into `ostler.toml` to keep it beyond the daemon's end.
+    /// What to put into `ostler.toml` to keep it when everything is taken down.
     pub keep: String,
 }
 
@@ -93,7 +93,7 @@ pub struct GroupView {
     pub stop: String,
 }
 
-/// A group to make until the daemon ends.
+/// A group to make until everything is taken down.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CreateGroup {

@@ -1,7 +1,8 @@
 //! The one gate every verb passes: scope, rules, validators — then the act, then the audit entry.
 //!
 //! No rules exist yet, so it lets everything through; what it already does is to write every act that changes
-//! something into the audit log, refused ones too.
+//! something into the audit log, refused ones too. What the daemon does by itself has no caller to be asked after, and
+//! is only written down.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,18 +57,20 @@ impl Gate {
         let (gate, caller) = (self.clone(), caller.clone());
         let passed = tokio::spawn(async move {
             let result = run.await;
-            let outcome = match &result {
-                Ok(_) => "ok".to_owned(),
-                Err(error) => format!("failed: {error}"),
-            };
-            gate.write(caller, act, outcome).await;
+            let outcome = result.as_ref().map(drop).map_err(ToString::to_string);
+            gate.record(caller, act, outcome).await;
             result
         });
         passed.await.unwrap_or_else(|error| Err(ApiError::new(ErrorKind::Failed, error.to_string())))
     }
 
-    async fn write(&self, caller: Caller, act: Act, outcome: String) {
+    /// Writes down an act that is over, and how it went.
+    pub(super) async fn record(&self, caller: Caller, act: Act, outcome: Result<(), String>) {
         let gate = self.clone();
+        let outcome = match outcome {
+            Ok(()) => "ok".to_owned(),
+            Err(error) => format!("failed: {error}"),
+        };
         let entry = Entry { time: Time::now(), caller, act, outcome };
         let written = tokio::task::spawn_blocking(move || gate.write_in_order(entry)).await;
         if let Ok(Err(error)) = written {

@@ -19,7 +19,7 @@ impl Api {
         Ok(project.groups.iter().map(|(name, group)| group_view(name, group)).collect())
     }
 
-    /// Makes a group that lives until the daemon ends. One that is there already with the same members is a success.
+    /// Makes a group that is kept until everything is taken down. One that is there already with the same members is a success.
     pub async fn create_group(&self, caller: &Caller, request: CreateGroup) -> Result<GroupView, ApiError> {
         self.up_to_date(caller).await;
         let CreateGroup { name, members, start_delay_ms, stop } = request;
@@ -59,14 +59,14 @@ impl Api {
                     return Err(ApiError::new(ErrorKind::Failed, message)
                         .hint("groups of ostler.toml do not count: write it there"));
                 }
-                None => api.parts.fleet.add_group(&turn, &name, group),
+                None => api.parts.fleet.add_group(&turn, &name, group).await,
             }
             api.group(&name).map(|group| group_view(&name, &group))
         };
         self.gate.pass(caller, act, making).await
     }
 
-    /// Puts processes into a group; a change of the file's group lives until the daemon ends.
+    /// Puts processes into a group; a change of the file's group is kept until everything is taken down.
     pub async fn add_to_group(
         &self,
         caller: &Caller,
@@ -81,7 +81,7 @@ impl Api {
         let adding = async move {
             let turn = api.parts.fleet.turn().await;
             let known = api.group(&name)?;
-            api.parts.fleet.add_group(&turn, &name, Group { members, ..known });
+            api.parts.fleet.add_group(&turn, &name, Group { members, ..known }).await;
             api.group(&name).map(|group| group_view(&name, &group))
         };
         self.gate.pass(caller, act, adding).await

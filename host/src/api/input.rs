@@ -3,12 +3,12 @@
 //! What is sent is worked out before anything is done, so that a key nobody knows sends nothing at all.
 
 use super::gate::Act;
-use super::keys::{Key, NAMES_HINT, Press};
+use super::keys::{Key, NAMES_HINT, Press, Reader};
 use super::types::{ApiError, Caller, ErrorKind, SendReply, SendRequest};
 use super::{Api, view};
 use crate::bounds;
 use crate::model::signal_name;
-use crate::supervisor::{Handle, SendError};
+use crate::supervisor::{Handle, SendError, Snapshot};
 
 /// Most keys in one request.
 const KEYS: usize = 256;
@@ -37,8 +37,7 @@ impl Api {
         let act = Act { verb: "send", target: request.name.clone(), detail: detail(&request, &keys) };
         let cursor = self.parts.store.cursor(self.parts.store.newest()).to_string();
         let sending = async move {
-            let terminal = handle.snapshot().terminal;
-            let steps = steps(&request, &keys, terminal)?;
+            let steps = steps(&request, &keys, reader(&handle.snapshot()))?;
             let (bytes, signals) = carry_out(&handle, steps, request.eof)
                 .await
                 .map_err(|(error, taken)| refused(&handle, &error, taken))?;
@@ -46,6 +45,15 @@ impl Api {
             Ok(SendReply { process: view::of(handle.snapshot()).await, bytes, cursor, signals })
         };
         self.gate.pass(caller, act, sending).await
+    }
+}
+
+/// Returns what reads the keys.
+fn reader(snapshot: &Snapshot) -> Reader {
+    match (snapshot.terminal, snapshot.application_keys) {
+        (false, _) => Reader::Pipe,
+        (true, false) => Reader::Terminal,
+        (true, true) => Reader::Application,
     }
 }
 
@@ -75,14 +83,14 @@ fn keys(names: &[String]) -> Result<Vec<Key>, ApiError> {
 }
 
 /// Returns what is to be done, in order: the text, its line end, the keys.
-fn steps(request: &SendRequest, keys: &[Key], terminal: bool) -> Result<Vec<Step>, ApiError> {
+fn steps(request: &SendRequest, keys: &[Key], reader: Reader) -> Result<Vec<Step>, ApiError> {
     let mut bytes = request.text.clone().into_bytes();
     if request.enter {
-        bytes.push(if terminal { RETURN } else { LINE_FEED });
+        bytes.push(if reader == Reader::Pipe { LINE_FEED } else { RETURN });
     }
     let mut steps = Vec::new();
     for key in keys {
-        match key.press(terminal) {
+        match key.press(reader) {
             Press::Bytes(more) => bytes.extend_from_slice(more),
             Press::Signal(signal) => {
                 if !bytes.is_empty() {
@@ -161,15 +169,16 @@ mod tests {
     }
 
     fn pressed(names: &[&str], terminal: bool) -> Result<Vec<Step>, ApiError> {
+        let reader = if terminal { Reader::Terminal } else { Reader::Pipe };
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        steps(&request("ab", true, false), &keys(&names)?, terminal)
+        steps(&request("ab", true, false), &keys(&names)?, reader)
     }
 
     #[test]
     fn a_line_ends_as_the_reader_expects() {
         assert_eq!(pressed(&[], true).unwrap(), [Step::Bytes(b"ab\r".to_vec())]);
         assert_eq!(pressed(&[], false).unwrap(), [Step::Bytes(b"ab\n".to_vec())]);
-        assert_eq!(steps(&request("", false, true), &[], false).unwrap(), [Step::Bytes(Vec::new())]);
+        assert_eq!(steps(&request("", false, true), &[], Reader::Pipe).unwrap(), [Step::Bytes(Vec::new())]);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Names of keys, and what pressing them means: bytes for a program at a terminal, and for one without a terminal what
 //! is left of that.
 //!
-//! Pure. The bytes are those of xterm in its normal mode (`user_caps(5)`, `console_codes(4)`), which is what nearly all
-//! programs understand.
+//! Pure. The bytes are those of xterm (`user_caps(5)`, `console_codes(4)`), which is what nearly all programs understand.
+//! Cursor keys have two codes: the normal ones, and those of the application for a program that has asked for them by
+//! what it printed (DECCKM, `ESC [ ? 1 h`), as line editors and full-screen programs do.
 
 /// A key that can be pressed by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,6 +11,16 @@ pub struct Key {
     /// The name as the table has it.
     pub name: &'static str,
     bytes: &'static [u8],
+}
+
+/// What reads the keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    Pipe,
+    /// A terminal in its normal mode.
+    Terminal,
+    /// A terminal whose program has asked for the application's codes of the cursor keys.
+    Application,
 }
 
 /// What a key is to a process.
@@ -69,6 +80,16 @@ const KEYS: [(&str, &[u8]); 38] = [
     ("ctrl-]", b"\x1d"),
     ("ctrl-^", b"\x1e"),
     ("ctrl-_", b"\x1f"),
+];
+
+/// The keys that have a code of their own for applications; all others have one.
+const APPLICATION: [(&str, &[u8]); 6] = [
+    ("up", b"\x1bOA"),
+    ("down", b"\x1bOB"),
+    ("right", b"\x1bOC"),
+    ("left", b"\x1bOD"),
+    ("home", b"\x1bOH"),
+    ("end", b"\x1bOF"),
 ];
 
 /// `ctrl-a` to `ctrl-z`.
@@ -146,10 +167,14 @@ impl Key {
         self.bytes
     }
 
-    /// Returns what pressing it means to a process with or without a terminal.
-    pub fn press(self, terminal: bool) -> Press {
+    /// Returns what pressing it means to whoever reads it.
+    pub fn press(self, reader: Reader) -> Press {
         match self.bytes {
-            bytes if terminal => Press::Bytes(bytes),
+            bytes if reader == Reader::Terminal => Press::Bytes(bytes),
+            bytes if reader == Reader::Application => {
+                let own = APPLICATION.iter().find(|(name, _)| *name == self.name);
+                Press::Bytes(own.map_or(bytes, |(_, bytes)| bytes))
+            }
             RETURN => Press::Bytes(b"\n"),
             b"\t" | b" " | b"\n" => Press::Bytes(self.bytes),
             [3] => Press::Signal(SIGINT),
@@ -194,7 +219,7 @@ mod tests {
     use super::*;
 
     fn press(name: &str, terminal: bool) -> Press {
-        Key::named(name).unwrap().press(terminal)
+        Key::named(name).unwrap().press(if terminal { Reader::Terminal } else { Reader::Pipe })
     }
 
     #[test]
@@ -246,6 +271,24 @@ mod tests {
         assert_eq!(press("tab", false), Press::Bytes(b"\t"));
         for name in ["up", "escape", "ctrl-d", "f1", "backspace"] {
             assert_eq!(press(name, false), Press::Nothing, "{name}");
+        }
+    }
+
+    #[test]
+    fn cursor_keys_have_codes_of_their_own_for_applications() {
+        let application = |name: &str| Key::named(name).unwrap().press(Reader::Application);
+        for (name, normal, own) in [
+            ("up", b"\x1b[A", b"\x1bOA"),
+            ("down", b"\x1b[B", b"\x1bOB"),
+            ("right", b"\x1b[C", b"\x1bOC"),
+            ("left", b"\x1b[D", b"\x1bOD"),
+            ("home", b"\x1b[H", b"\x1bOH"),
+            ("end", b"\x1b[F", b"\x1bOF"),
+        ] {
+            assert_eq!((press(name, true), application(name)), (Press::Bytes(normal), Press::Bytes(own)));
+        }
+        for name in ["page-up", "page-down", "ctrl-up", "f1", "enter", "ctrl-c", "delete", "shift-tab"] {
+            assert_eq!(application(name), press(name, true), "{name}");
         }
     }
 

@@ -3,6 +3,7 @@
 //! A verb takes its [`Caller`] first. Reading verbs answer at once; those that change something go through the
 //! gate. Starting what runs and stopping what does not are successes; a failure carries what the caller needs next.
 
+mod acts;
 mod alive;
 mod attach;
 mod diagnose;
@@ -122,6 +123,7 @@ impl Api {
         warnings.extend(tokio::task::spawn_blocking(look).await.ok().flatten());
         warnings.extend(self.parts.pipeline.warning());
         warnings.extend(self.config_file.warning());
+        warnings.extend(self.parts.fleet.unrecorded());
         warnings.extend(self.limit_warnings());
         warnings.extend(self.parts.fleet.in_order().iter().filter_map(|handle| {
             let snapshot = handle.snapshot();

@@ -1,6 +1,7 @@
 //! The order in which processes are started and stopped: along their dependencies, side by side where none binds them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -136,14 +137,14 @@ impl Api {
     pub(super) async fn stop_together(&self, handles: Vec<Handle>, way: StopWay) -> Vec<StopDone> {
         let mut tasks = JoinSet::new();
         for (place, handle) in handles.into_iter().enumerate() {
-            let pipeline = self.parts.pipeline.clone();
+            let context = Arc::clone(self.parts.fleet.context());
             tasks.spawn(async move {
                 let stopped = match way {
                     StopWay::Stop => handle.stop().await,
                     StopWay::Retire => handle.retire().await,
                 };
                 if let (true, Some(run)) = (stopped.was_running, handle.snapshot().run) {
-                    let _ = tokio::time::timeout(DRAIN_WAIT, pipeline.drained(run)).await;
+                    let _ = tokio::time::timeout(DRAIN_WAIT, context.drained(run)).await;
                 }
                 (place, StopDone { handle, stopped })
             });

@@ -251,7 +251,7 @@ impl Api {
         let (api, detail) = (self.clone(), differences(&old, &project));
         info!(detail, "the configuration has changed");
         let taking = async move {
-            let changes = api.parts.fleet.take_file(&turn, project);
+            let changes = api.parts.fleet.take_file(&turn, project).await;
             let added = changes.added.iter().map(Handle::name).collect();
             let applied = api.apply("config", turn, changes).await;
             let names = |views: &[ProcessView]| views.iter().map(|view| view.name.clone()).collect();
@@ -306,6 +306,14 @@ impl Api {
         let names: Vec<ProcessName> = retired.iter().map(|done| done.handle.name()).collect();
         self.parts.fleet.forget(turn, &names);
         retired
+    }
+
+    /// Finishes what an earlier daemon has begun to take away.
+    pub async fn finish_removals(self, left: Changes) {
+        if !left.removed.is_empty() {
+            let turn = self.parts.fleet.turn().await;
+            self.retire(&turn, left.removed).await;
+        }
     }
 
     /// What runs is restarted. What has failed is started: the change may well be its mending.

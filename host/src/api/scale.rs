@@ -7,13 +7,13 @@ use super::groups::{NAME_HINT, shown};
 use super::types::{ApiError, Caller, ErrorKind};
 use super::view;
 use crate::bounds;
-use crate::config::{ConfigError, NewProcess, ProcessConfig};
+use crate::config::{ConfigError, NewProcess};
 use crate::model::ProcessName;
-use crate::supervisor::{Changes, Handle, Origin, has_ports_for};
+use crate::supervisor::{AddedProcess, Changes, Handle, Origin, has_ports_for};
 
 impl Api {
-    /// Adds a process that lives until the daemon ends, and starts it when asked to. One that was added before with
-    /// the same description is left as it is.
+    /// Adds a process that is kept until it is removed or everything is taken down, and starts it when asked to. One
+    /// that was added before with the same description is left as it is.
     pub async fn add(&self, caller: &Caller, request: AddRequest) -> Result<AddReply, ApiError> {
         self.up_to_date(caller).await;
         let name = ProcessName::new(&request.name).map_err(|_| {
@@ -30,7 +30,8 @@ impl Api {
         let (api, reason) = (self.clone(), caller.surface.as_str());
         let cursor = self.parts.store.cursor(self.parts.store.newest()).to_string();
         let adding = async move {
-            let (handle, existed) = api.added(&name, config).await?;
+            let written = keep.clone();
+            let (handle, existed) = api.added(AddedProcess { name: name.clone(), config, written }).await?;
             let (mut started, mut failure) = (None, None);
             if start {
                 let done = api.start_in_order(reason, std::slice::from_ref(&handle), true).await;
@@ -45,8 +46,8 @@ impl Api {
         self.gate.pass(caller, act, adding).await
     }
 
-    async fn added(&self, name: &ProcessName, config: ProcessConfig) -> Result<(Handle, bool), ApiError> {
-        let fleet = &self.parts.fleet;
+    async fn added(&self, added: AddedProcess) -> Result<(Handle, bool), ApiError> {
+        let (fleet, name) = (&self.parts.fleet, &added.name.clone());
         let turn = fleet.turn().await;
         let gone = || ApiError::new(ErrorKind::Unavailable, format!("`{name}` has just been removed again"));
         if fleet.project().groups.contains_key(name.as_str()) {
@@ -57,7 +58,7 @@ impl Api {
             let message = format!("there is a process `{name}` already");
             Err(ApiError::new(ErrorKind::Invalid, message).hint(hint))
         };
-        let same = fleet.project().processes.get(name).is_some_and(|known| *known == config);
+        let same = fleet.project().processes.get(name).is_some_and(|known| *known == added.config);
         match fleet.origin(name) {
             Some(Origin::Added) if same => return Ok((fleet.get(name).ok_or_else(gone)?, true)),
             Some(Origin::Added) => {
@@ -74,14 +75,14 @@ impl Api {
             return Err(ApiError::new(ErrorKind::Failed, message)
                 .hint("remove_process takes one away; processes of ostler.toml do not count"));
         }
-        let changes = fleet.add(&turn, name.clone(), config);
+        let changes = fleet.add(&turn, added).await;
         // Whether it is started is the caller's word. What an earlier daemon left running is restarted as described.
         let changes = Changes { added: Vec::new(), ..changes };
         self.apply("added", turn, changes).await;
         fleet.get(name).map(|handle| (handle, false)).ok_or_else(gone)
     }
 
-    /// Takes away a process that was added while the daemon runs, or that an earlier daemon left; stops it first.
+    /// Takes away a process that was added, or that an earlier daemon left; stops it first.
     pub async fn remove(&self, caller: &Caller, name: &str) -> Result<RemoveReply, ApiError> {
         let handle = self.handle(name)?;
         let base = handle.name().base();
@@ -99,7 +100,7 @@ impl Api {
                     );
                     return Err(ApiError::new(ErrorKind::Invalid, message).hint(hint));
                 }
-                Some(Origin::Added) => api.retire(&turn, fleet.remove(&turn, &base).removed).await,
+                Some(Origin::Added) => api.retire(&turn, fleet.remove(&turn, &base).await.removed).await,
                 Some(Origin::Orphan) => api.retire(&turn, vec![handle]).await,
                 None => Vec::new(),
             };
@@ -141,7 +142,7 @@ impl Api {
                 );
             }
             let runs = !fleet.get(&base).is_none_or(|first| first.snapshot().state.is_final());
-            let changes = fleet.scale(&turn, &base, replicas);
+            let changes = fleet.scale(&turn, &base, replicas).await;
             let added = !changes.added.is_empty();
             let applied = api.apply(reason, turn, changes).await;
             let note =

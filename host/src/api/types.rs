@@ -86,7 +86,8 @@ pub enum Request {
     Up {
         names: Vec<String>,
     },
-    /// Stops everything, dependents first; with `shutdown` the daemon ends afterwards.
+    /// Stops everything, dependents first; with `shutdown` the daemon ends afterwards, and
+    /// what was added is forgotten.
     Down {
         shutdown: bool,
     },
@@ -136,7 +137,7 @@ pub enum Request {
     Status {},
     /// What is in force on this machine.
     Doctor {},
-    /// Adds a process until the daemon ends.
+    /// Adds a process until it is removed or everything is taken down.
     Add(AddRequest),
     /// Takes away a process that was added.
     Remove {

@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use super::Api;
 use super::gate::Act;
-use super::types::{ApiError, Caller, ErrorKind};
+use super::types::{ApiError, Caller, ErrorKind, Surface};
 
 /// How long the other program may take to say that it could start.
 const CHECK_WAIT: Duration = Duration::from_secs(30);
@@ -63,6 +63,14 @@ impl Api {
 }
 
 impl Api {
+    /// Writes down that a program was to take over, and could not after all: what was asked for was found to be possible,
+    /// and is in the audit log as that.
+    pub async fn upgrade_failed(&self, why: &str) {
+        let caller = Caller { surface: Surface::Daemon, client: "ostler".to_owned() };
+        let act = Act { verb: "upgrade", target: "*".to_owned(), detail: String::new() };
+        self.gate.record(caller, act, Err(why.to_owned())).await;
+    }
+
     /// Takes back the wish for another program, because it is being tried.
     pub fn forget_upgrade(&self) {
         self.parts.upgrade.send_replace(None);

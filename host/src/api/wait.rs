@@ -64,7 +64,7 @@ impl Api {
 
     /// Waits until all output of an ended run is in the log, or for a bounded time.
     pub(super) async fn drained(&self, run: RunId) {
-        let _ = tokio::time::timeout(DRAIN_WAIT, self.parts.pipeline.drained(run)).await;
+        let _ = tokio::time::timeout(DRAIN_WAIT, self.parts.fleet.context().drained(run)).await;
     }
 
     /// Returns the last lines of a run. Where an error stands further up than the last lines reach, the last errors

@@ -49,13 +49,20 @@ impl Context {
     }
 
     /// Talks to the daemon of a project with an `ostler.toml`, and starts it when it does not run. In a folder
-    /// without one only a daemon that runs already is of use: there is nothing that a fresh one could look after.
+    /// without one only a daemon that runs already is of use, or one that takes up what such a one has left: there is
+    /// nothing that a fresh one could look after.
     pub async fn client(&self) -> Result<Client, CliError> {
         let paths = self.paths()?;
-        if paths.config_file.is_none() && launch::connect(&paths).await?.is_none() {
-            return Err(no_config(&paths));
-        }
+        self.is_a_project(&paths).await?;
         self.client_of(&paths).await
+    }
+
+    /// Makes sure that there is something a daemon could look after.
+    pub async fn is_a_project(&self, paths: &Paths) -> Result<(), CliError> {
+        let is_one = paths.config_file.is_some()
+            || launch::connect(paths).await?.is_some()
+            || launch::left_anything_behind(paths);
+        if is_one { Ok(()) } else { Err(no_config(paths)) }
     }
 
     /// Talks to the daemon of any folder, and starts it when it does not run.

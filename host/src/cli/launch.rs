@@ -21,8 +21,8 @@ use tokio::time::Instant;
 
 use super::exit::{CliError, Code};
 use super::startup::{self, StartReport};
-use crate::daemon::Paths;
-use crate::shim;
+use crate::daemon::{Paths, open_runs};
+use crate::store::Catalogue;
 
 /// How long a daemon may take until it listens. A first start compiles plugins; one that dies is noticed at once.
 const START_DEADLINE: Duration = Duration::from_secs(60);
@@ -92,10 +92,9 @@ fn is_nobody(error: &io::Error) -> bool {
     matches!(error.kind(), NotFound | ConnectionRefused | ConnectionReset)
 }
 
-/// Returns whether there are runs whose end nobody has written down: while no daemon runs, they may live on.
-pub fn left_runs_behind(paths: &Paths) -> bool {
-    let Ok(mut runs) = paths.runs_dir().read_dir() else { return false };
-    runs.any(|run| run.is_ok_and(|run| !matches!(shim::read_done(&run.path()), Ok(Some(_)))))
+/// Returns whether a daemon that died has left runs, or something that was added: an end in order forgets that.
+pub fn left_anything_behind(paths: &Paths) -> bool {
+    open_runs(&paths.state_dir).next().is_some() || Catalogue::holds_additions(&paths.catalogue())
 }
 
 /// Connects to the daemon, and starts one when none answers.

@@ -49,8 +49,8 @@ fn help_of_ostler() {
       signal         Sends a signal to a process
       scale          Changes how many replicas of a process there are
       group          Lists groups of processes, makes them, and adds to them
-      add            Adds a process that lives until the daemon ends, and starts it
-      remove         Takes away processes that were added while the daemon runs
+      add            Adds a process until `ostler down`, and starts it
+      remove         Takes away processes that were added
       reload-config  Takes up what has changed in ostler.toml
       logs           Shows what processes have printed, and goes on with -f
       wait           Waits until a process is ready, has ended, or has printed something
@@ -166,6 +166,7 @@ fn help_of_down() {
     Stops every process, dependents first, and the daemon
 
     Returns once all are gone. When nothing runs that is what was asked for: success.
+    What was added, grouped or scaled besides ostler.toml is forgotten.
 
     Usage: ostler down [OPTIONS]
 
@@ -212,7 +213,6 @@ fn help_of_start() {
 
     What a process depends on and does not run is started before it, and told. A process that runs
     is left as it is. Several replicas are started together; a group's name stands for its members.
-    `ostler wait NAME` waits until it is ready.
 
     Usage: ostler start [OPTIONS] <NAME>...
 
@@ -221,6 +221,9 @@ fn help_of_start() {
               The names of processes and groups; `api` is all replicas of it, `api#1` and `api#2` are one
 
     Options:
+          --wait[=<DURATION>]
+              Waits until each is ready, as `ostler wait` does; at most so long, 30s unless told
+
       -C, --project <DIR>
               The project's folder, instead of the current one
 
@@ -273,6 +276,9 @@ fn help_of_restart() {
     Options:
           --all
               Restarts every process that runs
+
+          --wait[=<DURATION>]
+              Waits until each is ready, as `ostler wait` does; at most so long, 30s unless told
 
       -C, --project <DIR>
               The project's folder, instead of the current one
@@ -389,7 +395,8 @@ fn help_of_send() {
     it is, as it comes. What a process does not read is waited for, for 5 seconds.
 
     Keys are ctrl-a to ctrl-z, enter, tab, space, escape, backspace, delete, up, down, left,
-    right, home, end, page-up, page-down, f1 to f12. In a process without a terminal (`pty`)
+    right, home, end, page-up, page-down, f1 to f12. Cursor keys are sent as the program has asked
+    its terminal for them (normal or application mode). In a process without a terminal (`pty`)
     ctrl-c, ctrl-z and ctrl-\ are sent as the signals that a terminal makes of them.
 
     Usage: ostler send [OPTIONS] <NAME> [TEXT]...
@@ -439,7 +446,7 @@ fn help_of_mcp() {
 
     Options:
           --toolsets <LIST>
-              Sets of tools, separated by commas: core, or all
+              Sets of tools, separated by commas: core, processes, groups, or all
 
               [default: core]
 

@@ -1,7 +1,7 @@
 //! Owns processes that are not in the file: what a client says of one becomes a `[process.NAME]`, and is read as that.
 //!
 //! So it is checked by the same rules, in the same words, and the text is what a person puts into `ostler.toml` to
-//! keep the process.
+//! keep the process. It is also what the next daemon reads, should this one die.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -67,14 +67,22 @@ impl NewProcess {
     /// # Errors
     /// Every problem that was found; their places are those in [`NewProcess::written`].
     pub fn check(&self, name: &ProcessName, dir: &Path) -> Result<ProcessConfig, ConfigError> {
-        let (file, text) = (dir.join(FILE_NAME), self.written(name));
-        if text.len() as u64 > FILE_BYTES {
-            let message = format!("the process takes more than {} KiB to describe", FILE_BYTES >> 10);
-            return Err(Problem::of_file(file, message).into());
-        }
-        let mut project = load_text(&file, &text)?;
-        project.processes.remove(name).ok_or_else(|| Problem::of_file(file, "describes no process").into())
+        read_added(name, &self.written(name), dir)
     }
+}
+
+/// Reads the process `name` of the project in `dir` from what [`NewProcess::written`] gave, now or when it was added.
+///
+/// # Errors
+/// Every problem that was found; their places are those in the text.
+pub fn read_added(name: &ProcessName, text: &str, dir: &Path) -> Result<ProcessConfig, ConfigError> {
+    let file = dir.join(FILE_NAME);
+    if text.len() as u64 > FILE_BYTES {
+        let message = format!("the process takes more than {} KiB to describe", FILE_BYTES >> 10);
+        return Err(Problem::of_file(file, message).into());
+    }
+    let mut project = load_text(&file, text)?;
+    project.processes.remove(name).ok_or_else(|| Problem::of_file(file, "describes no process").into())
 }
 
 /// Writes a basic string of TOML. JSON's escapes are among TOML's; only DEL has to be escaped besides (TOML 1.1,

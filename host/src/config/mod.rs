@@ -46,7 +46,7 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 
-pub use added::NewProcess;
+pub use added::{NewProcess, read_added};
 pub use command::{Command, CommandError};
 pub use cron::{CronError, parse_cron};
 pub use endpoint::{Endpoint, HttpUrl, PortText};

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   supervisor ──RunEvent──▶ daemon ──▶ pipeline ──Fact──▶ daemon ──Sign──▶ supervisor
+//!                              └─OwnAct─▶ api, for the audit log
 //! ```
 //!
 //! Knows no protocol: what comes in through the socket is handed to whoever started the daemon.
@@ -26,7 +27,7 @@ pub use lock::{LockError, ProjectLock};
 pub use notify::Notifier;
 pub use paths::{Paths, PathsError};
 pub use project_file::{NewerState, ProjectFile, STATE_FORMAT};
-pub use projects::{KnownProject, NotPruned, known_projects, prune};
+pub use projects::{KnownProject, NotPruned, known_projects, open_runs, prune};
 pub use takeover::{Inherited, Legacy};
 
 use crate::api::doctor::Places;
@@ -37,7 +38,8 @@ use crate::pipeline::{Fact, OnFact, Pipeline, Remark, Source};
 use crate::plugins::{self, Origin, PluginEngine, PluginSettings, REGEX_CLASSIFIER_NAME, Registry};
 use crate::store::{Catalogue, CatalogueError, Recovery, Store, StoreError};
 use crate::supervisor::{
-    Cgroups, Context, Fleet, Ports, RunEvent, ShimProgram, Sign, boot_id, clear_leftovers, look_back,
+    Additions, Cgroups, Context, Fleet, OwnAct, Ports, RunEvent, ShimProgram, Sign, boot_id, clear_leftovers,
+    look_back,
 };
 
 /// Threads that take in output; the second keeps a quiet process readable beside a flooding one.
@@ -87,6 +89,7 @@ pub struct Daemon {
     upgrade: watch::Receiver<Option<PathBuf>>,
     warnings: Arc<Mutex<Vec<String>>>,
     store: Arc<Store>,
+    catalogue: Arc<Catalogue>,
     /// What it has written into the state directory of itself.
     file: ProjectFile,
     state_dir: PathBuf,
@@ -98,8 +101,8 @@ pub struct Daemon {
 impl Daemon {
     /// Takes the project's lock, or goes on holding the one in `inherited`, reads its configuration, opens its state,
     /// and adopts what still runs.
-    pub async fn start(paths: Paths, inherited: Option<&mut Inherited>) -> Result<Self, DaemonError> {
-        let held = inherited.and_then(|inherited| inherited.lock.take());
+    pub async fn start(paths: Paths, inherited: Option<&Inherited>) -> Result<Self, DaemonError> {
+        let held = inherited.and_then(Inherited::lock);
         let started = tokio::task::spawn_blocking(move || Self::start_blocking(&paths, held)).await;
         let daemon = started.map_err(|error| DaemonError::Thread(std::io::Error::other(error)))??;
         daemon.api.adopted(ADOPTION_WAIT).await;
@@ -134,8 +137,12 @@ impl Daemon {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
     }
 
-    /// Notes that everything was taken down.
+    /// Notes that everything was taken down, and what was added with it.
     pub fn ended_in_order(&mut self) {
+        // Should this fail, the next daemon still knows that it was an end in order.
+        if let Err(error) = self.catalogue.record_additions(&[]) {
+            warn!(%error, "what was added cannot be forgotten yet");
+        }
         self.file.ended = true;
         self.write_file();
     }
@@ -215,11 +222,20 @@ impl Daemon {
         let load = plugin_loader(paths, &project)?;
         let pipeline =
             Pipeline::start(Arc::clone(&store), PIPELINE_THREADS, load, on_fact, Arc::new(tell_event))?;
-        tokio::spawn(pass_on(events_rx, pipeline.clone()));
+        let (acts, acts_rx) = mpsc::unbounded_channel();
+        tokio::spawn(pass_on(events_rx, pipeline.clone(), acts));
 
+        let added = match &earlier {
+            // They went down with everything else, and are only still there when they could not be deleted.
+            Some(earlier) if earlier.ended => Vec::new(),
+            _ => catalogue.additions()?,
+        };
+        let (additions, dropped) = Additions::read(&added, &project);
+        warnings.lock().unwrap_or_else(PoisonError::into_inner).extend(dropped);
         let pasts = look_back(&context)?;
         clear_leftovers(&context);
-        let fleet = Arc::new(Fleet::new(context, project, pasts));
+        let (fleet, left) = Fleet::new(context, project, additions, pasts);
+        let fleet = Arc::new(fleet);
         let runs_dir = paths.runs_dir();
         store.retain_positions(|run| runs_dir.join(run.to_string()).exists());
         let _ = fleet_slot.set(Arc::clone(&fleet));
@@ -239,7 +255,7 @@ impl Daemon {
         let api = Api::new(Parts {
             fleet,
             store: Arc::clone(&store),
-            catalogue,
+            catalogue: Arc::clone(&catalogue),
             pipeline,
             state_dir: paths.state_dir.clone(),
             places: Places::from(paths),
@@ -250,12 +266,15 @@ impl Daemon {
             started: Time::now(),
         });
         tokio::spawn(api.clone().watch_config());
+        tokio::spawn(api.clone().finish_removals(left));
+        tokio::spawn(record_acts(acts_rx, api.clone()));
         let daemon = Self {
             api,
             shutdown: shutdown_rx,
             upgrade: upgrade_rx,
             warnings,
             store,
+            catalogue,
             begins_anew: earlier.is_none_or(|earlier| earlier.ended || earlier.boot != file.boot),
             file,
             state_dir: paths.state_dir.clone(),
@@ -283,8 +302,12 @@ fn remarks(recovery: &Recovery) -> Option<String> {
     Some(remark)
 }
 
-/// Passes what the supervisor says of runs on to the pipeline.
-async fn pass_on(mut events: mpsc::UnboundedReceiver<RunEvent>, pipeline: Pipeline) {
+/// Passes what the supervisor says of runs on to the pipeline, and what it did of itself to `acts`.
+async fn pass_on(
+    mut events: mpsc::UnboundedReceiver<RunEvent>,
+    pipeline: Pipeline,
+    acts: mpsc::UnboundedSender<OwnAct>,
+) {
     while let Some(event) = events.recv().await {
         match event {
             RunEvent::Began(began) => {
@@ -299,6 +322,7 @@ async fn pass_on(mut events: mpsc::UnboundedReceiver<RunEvent>, pipeline: Pipeli
             }
             RunEvent::Output(run) => pipeline.output(run),
             RunEvent::Ended(run) => pipeline.ended(run),
+            RunEvent::Drained(run, reply) => pipeline.drained(run, reply),
             RunEvent::Remark(remark) => pipeline.remark(Remark {
                 run: remark.run,
                 process: remark.process,
@@ -306,7 +330,15 @@ async fn pass_on(mut events: mpsc::UnboundedReceiver<RunEvent>, pipeline: Pipeli
                 level: remark.level,
                 text: remark.text,
             }),
+            RunEvent::Acted(act) => drop(acts.send(act)),
         }
+    }
+}
+
+/// Has what the supervisor did of itself written down, apart from the way of output: the audit log waits for the disk.
+async fn record_acts(mut acts: mpsc::UnboundedReceiver<OwnAct>, api: Api) {
+    while let Some(act) = acts.recv().await {
+        api.record(act).await;
     }
 }
 

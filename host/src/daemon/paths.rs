@@ -160,7 +160,12 @@ impl Paths {
 
     /// Returns the directory that holds a directory for each run.
     pub fn runs_dir(&self) -> PathBuf {
-        self.state_dir.join("runs")
+        Self::runs_dir_in(&self.state_dir)
+    }
+
+    /// The same of any project, by its state directory.
+    pub fn runs_dir_in(state_dir: &Path) -> PathBuf {
+        state_dir.join("runs")
     }
 
     /// Returns the directory of the log's segments.

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use super::{LockError, ProjectFile, ProjectLock};
+use super::{LockError, Paths, ProjectFile, ProjectLock};
 use crate::shim;
 
 /// Most state directories that are looked at.
@@ -46,17 +46,18 @@ fn look(state_dir: PathBuf) -> KnownProject {
     let file = ProjectFile::read(&state_dir).ok().flatten();
     KnownProject {
         exists: file.as_ref().map(|file| file.dir.is_dir()),
-        open_runs: open_runs(&state_dir).len(),
+        open_runs: open_runs(&state_dir).count(),
         file,
         state_dir,
     }
 }
 
-/// Returns the directories of the runs that have not told their end.
-fn open_runs(state_dir: &Path) -> Vec<PathBuf> {
-    let Ok(runs) = state_dir.join("runs").read_dir() else { return Vec::new() };
-    let runs = runs.flatten().map(|run| run.path());
-    runs.filter(|run| !matches!(shim::read_done(run), Ok(Some(_)))).collect()
+/// Returns the directories of the runs below a project's state directory whose end nobody has written down: while no
+/// daemon runs, they may live on.
+pub fn open_runs(state_dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let runs = Paths::runs_dir_in(state_dir).read_dir();
+    let runs = runs.into_iter().flatten().flatten().map(|run| run.path());
+    runs.filter(|run| !matches!(shim::read_done(run), Ok(Some(_))))
 }
 
 /// Why the state of a project is not removed.

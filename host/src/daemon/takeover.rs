@@ -3,11 +3,11 @@
 //! ```text
 //!  old program ── execve, same pid; lock, socket and itself stay open ──▶ new program ──▶ adopts all runs
 //!       ▲                                                                     │ cannot start
-//!       └──────────────────────────── execve ─────────────────────────────────┘
+//!       └──────────── execve; lock and socket stay open ──────────────────────┘
 //! ```
 //!
 //! Nobody can start a second daemon meanwhile, since the lock is never free, and who connects waits, since the socket
-//! never closes. The numbers of the descriptors are handed on in a variable, which is believed only from the process
+//! never closes; also when the new program gives up. The numbers of the descriptors are handed on in a variable, which is believed only from the process
 //! itself, and only after a look at what the descriptors are. Decides nothing: who runs the daemon does.
 
 use std::ffi::OsString;
@@ -50,8 +50,8 @@ struct Note {
 #[derive(Debug)]
 pub struct Inherited {
     pub from: String,
-    pub lock: Option<OwnedFd>,
-    pub socket: Option<OwnedFd>,
+    lock: Option<OwnedFd>,
+    socket: Option<OwnedFd>,
     program: Option<OwnedFd>,
     /// Why the upgrade failed that this program was to be replaced in.
     pub failure: Option<String>,
@@ -74,6 +74,11 @@ impl Inherited {
             failure: note.failure,
             children: children(),
         })
+    }
+
+    /// Returns the lock as well, for a daemon that may yet fail to start: then it is still here to be given back.
+    pub fn lock(&self) -> Option<OwnedFd> {
+        self.lock.as_ref()?.try_clone().ok()
     }
 
     /// Returns the listening socket, if it is the one at `path`.
@@ -110,9 +115,18 @@ impl Inherited {
     pub fn go_back(self, arguments: &[OsString], variables: &[(&'static str, OsString)], failure: &str) {
         let Some(program) = self.program else { return };
         let failure = failure.chars().take(500).collect();
-        let note =
-            Note { pid: std::process::id(), from: self.from, failure: Some(failure), ..Note::default() };
-        drop((self.lock, self.socket));
+        let note = Note {
+            pid: std::process::id(),
+            from: self.from,
+            lock: self.lock.as_ref().map(AsRawFd::as_raw_fd),
+            socket: self.socket.as_ref().map(AsRawFd::as_raw_fd),
+            program: None,
+            failure: Some(failure),
+        };
+        for descriptor in [&self.lock, &self.socket].into_iter().flatten() {
+            // One that is lost on the way is had anew.
+            let _ = fcntl_setfd(descriptor, FdFlags::empty());
+        }
         let path = format!("/proc/self/fd/{}", program.as_raw_fd());
         let error = exec(Path::new(&path), arguments, variables, &note);
         warn!(%error, "the earlier program cannot be started again");

@@ -1,42 +1,41 @@
 //! `ostler mcp`: carries lines between an agent's pipes and the daemon's socket, and outlives the daemon.
 //!
 //! ```text
-//!            daemon gone: calls in hand are answered with an error
+//!            daemon gone: calls in hand that may have changed something are answered with an error
 //!  connected ───────────────────────────────────────────────────▶ alone
 //!      ▲                                                            │ a daemon is there again, or the agent
-//!      └── hello, the agent's `initialize` and `initialized` ◀──────┘ asks for something: then one is started
+//!      └── hello, the agent's `initialize` and `initialized`, ◀─────┘ wants something: then one is started
+//!          calls in hand that only read, what was not wholly said
 //! ```
 //!
 //! An agent cannot reconnect its stdio servers, so this does it: what the agent said of itself in `initialize` is said
 //! again to the next daemon, whose answer the agent has had already and does not see. Agents of the stateless era say
 //! it with each request, and nothing has to be repeated. A daemon that was taken down on purpose is not started
-//! before the agent wants something.
+//! before the agent asks for something more; for calls that only read and were in hand, one that died is.
 //!
-//! Writes nothing of its own to standard output but those errors. Standard input and output are read and written by
-//! plain threads: a read from standard input cannot be taken back, and a runtime that did it would not end before the
-//! next byte came. Ends when the agent closes standard input; answers under way still get out for a moment.
+//! Each line is with the agent (`outbox`) until its last byte is written, and with the daemon (`session`) from then
+//! on. A daemon that has not got the end of a line has not acted on it, so that the next one is told it as if nothing had
+//! happened.
+//!
+//! Writes nothing of its own to standard output but those errors. Ends when the agent closes standard input; answers
+//! under way still get out for a moment.
 
-use std::io::{self, Read, Write};
-use std::thread;
-use std::time::Duration;
+use std::io;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
-use super::session::{Heard, Lines, Piece, Session};
+use super::outbox::{Frame, Outbox};
+use super::session::{self, Heard, Lines, Session};
+use super::stdio::{Agent, CHUNK_BYTES};
 use super::toolset::Toolsets;
-use crate::bounds;
 
 /// How long answers may take to get out once the agent has closed its end. Python's client kills its server after two
 /// seconds (`mcp` 1.x, `PROCESS_TERMINATION_TIMEOUT`), so this is less.
 const LINGER: Duration = Duration::from_millis(1500);
-/// Bytes carried at once.
-const CHUNK_BYTES: usize = 64 << 10;
-/// Chunks that may wait for a slow side; the other one waits with them.
-const CHUNKS: usize = 4;
 /// How often the next daemon is looked for before the agent wants something, and the pause between two looks.
 const LOOKS: u32 = 50;
 /// See `LOOKS`.
@@ -52,6 +51,9 @@ const INITIALIZE_WAIT: Duration = Duration::from_secs(20);
 
 /// The way to the project's daemon.
 pub trait Daemons {
+    /// Returns whether the last daemon has died, and was not taken down.
+    fn last_has_died(&self) -> bool;
+
     /// Connects to the daemon that runs; `None` when none does.
     fn find(&self) -> impl Future<Output = Option<UnixStream>>;
 
@@ -82,52 +84,6 @@ fn hello(toolsets: &Toolsets) -> String {
     format!("{hello}\n")
 }
 
-/// The agent's pipes, each with a thread.
-struct Agent {
-    /// What it says; ends when it closes its end.
-    input: mpsc::Receiver<Vec<u8>>,
-    /// What it is told; closed when nobody reads it any more.
-    output: mpsc::Sender<Vec<u8>>,
-    /// Closes once all of it is written.
-    written: oneshot::Receiver<()>,
-}
-
-impl Agent {
-    fn new(
-        mut input: impl Read + Send + 'static,
-        mut output: impl Write + Send + 'static,
-    ) -> io::Result<Self> {
-        let (said, heard) = mpsc::channel(CHUNKS);
-        spawn("mcp-up", move || {
-            let mut chunk = vec![0; CHUNK_BYTES];
-            loop {
-                match input.read(&mut chunk) {
-                    Ok(0) => return,
-                    Ok(read) if said.blocking_send(chunk[..read].to_vec()).is_err() => return,
-                    Ok(_) => {}
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(_) => return,
-                }
-            }
-        })?;
-        let (tell, mut told) = mpsc::channel::<Vec<u8>>(CHUNKS);
-        let (done, written) = oneshot::channel();
-        spawn("mcp-down", move || {
-            let _done: oneshot::Sender<()> = done;
-            while let Some(bytes) = told.blocking_recv() {
-                if output.write_all(&bytes).and_then(|()| output.flush()).is_err() {
-                    return;
-                }
-            }
-        })?;
-        Ok(Self { input: heard, output: tell, written })
-    }
-}
-
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
-}
-
 /// How a connection ended.
 #[derive(Debug)]
 enum End {
@@ -142,13 +98,14 @@ struct Pump<D> {
     hello: String,
     agent: Agent,
     session: Session,
-    /// What the agent has said of a line that it has not finished.
-    questions: Lines,
-    /// The same of the present daemon.
+    /// What no daemon has wholly got.
+    outbox: Outbox,
+    /// Calls that only read, and that the last daemon has got and not answered: for the next one, if it comes soon.
+    again: Vec<Frame>,
+    /// What the present daemon has said of a line that it has not finished.
     answers: Lines,
-    /// What the agent said while no daemon was there.
-    unsent: Vec<u8>,
     silent_ends: u32,
+    look_every: Duration,
 }
 
 impl<D: Daemons> Pump<D> {
@@ -158,10 +115,11 @@ impl<D: Daemons> Pump<D> {
             hello,
             agent,
             session: Session::default(),
-            questions: Lines::new(bounds::REQUEST_BYTES),
+            outbox: Outbox::new(),
+            again: Vec::new(),
             answers: Lines::new(ANSWER_BYTES),
-            unsent: Vec::new(),
             silent_ends: 0,
+            look_every: LOOK_EVERY,
         }
     }
 
@@ -184,51 +142,94 @@ impl<D: Daemons> Pump<D> {
                     let _ = timeout(linger, self.let_answers_out(&mut from, &mut to)).await;
                     return Ok(());
                 }
-                End::Daemon if self.questions.is_torn() => return Err(gone()),
+                End::Daemon if self.outbox.is_torn() => return Err(gone()),
                 End::Daemon if began.elapsed() >= SOON => self.silent_ends = 0,
                 End::Daemon => self.silent_ends += 1,
             }
             if self.silent_ends >= SILENT_ENDS {
                 return Err(gone());
             }
-            for error in self.session.lost() {
-                if self.agent.output.send(error).await.is_err() {
-                    return Ok(());
-                }
+            if !self.settle().await {
+                return Ok(());
             }
             let Some(next) = self.reconnect().await? else { return Ok(()) };
+            self.outbox.put_first(std::mem::take(&mut self.again));
             socket = next;
         }
     }
 
-    /// Returns a connection to the next daemon: to one that comes up by itself, or one that is started once the
-    /// agent says something. `None` when the agent leaves first.
+    /// Sorts out what the daemon that is gone leaves behind: what is said again, and what the agent is told. Returns
+    /// whether the agent still listens.
+    async fn settle(&mut self) -> bool {
+        let lost = self.session.lost(Instant::now());
+        self.again = lost.again;
+        let given_up = self.outbox.begin_anew().and_then(|frame| session::untold(&frame.line));
+        self.tell(lost.errors.into_iter().chain(given_up)).await
+    }
+
+    /// Answers the calls that were to be made again, because there is no daemon. Returns whether the agent still
+    /// listens.
+    async fn give_up_again(&mut self) -> bool {
+        let errors: Vec<_> = self.again.drain(..).filter_map(|frame| session::unread(&frame.line)).collect();
+        self.tell(errors).await
+    }
+
+    async fn tell(&mut self, answers: impl IntoIterator<Item = Vec<u8>>) -> bool {
+        for answer in answers {
+            if self.agent.output.send(answer).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Returns a connection to the next daemon: to one that comes up by itself, or one that is started because the
+    /// agent wants something. `None` when the agent leaves first.
     async fn reconnect(&mut self) -> io::Result<Option<UnixStream>> {
-        let Self { daemons, agent, unsent, silent_ends, .. } = self;
+        let has_died = self.daemons.last_has_died();
         for look in 0_u32.. {
-            if (*silent_ends == 0 || look > 0)
-                && let Some(socket) = daemons.find().await
+            if (self.silent_ends == 0 || look > 0)
+                && let Some(socket) = self.daemons.find().await
             {
                 return Ok(Some(socket));
             }
-            if !unsent.is_empty() {
-                break;
+            let is_asked = !self.outbox.is_empty();
+            if is_asked || (has_died && !self.again.is_empty()) {
+                match self.start().await {
+                    Some(Ok(socket)) => return Ok(Some(socket)),
+                    Some(Err(why)) if is_asked => {
+                        return Err(io::Error::new(io::ErrorKind::ConnectionAborted, why));
+                    }
+                    // Only calls wanted it that can as well be made later.
+                    Some(Err(_)) => {
+                        if !self.give_up_again().await {
+                            return Ok(None);
+                        }
+                    }
+                    None => return Ok(None),
+                }
             }
+            if look >= LOOKS && !self.give_up_again().await {
+                return Ok(None);
+            }
+            let pause = self.look_every * (1 + self.silent_ends);
             tokio::select! {
-                said = agent.input.recv() => match said {
-                    Some(said) => unsent.extend(said),
+                said = self.agent.input.recv() => match said {
+                    Some(said) => self.outbox.take(&said, Instant::now()),
                     None => return Ok(None),
                 },
-                () = agent.output.closed() => return Ok(None),
-                () = sleep(LOOK_EVERY * (1 + *silent_ends)), if look < LOOKS => {}
+                () = self.agent.output.closed() => return Ok(None),
+                () = sleep(pause), if look < LOOKS => {}
             }
         }
+        Ok(None)
+    }
+
+    /// Starts a daemon, when none is there by now. `None` when the agent leaves first.
+    async fn start(&mut self) -> Option<Result<UnixStream, String>> {
         tokio::select! {
-            started = daemons.find_or_start() => {
-                let aborted = |why| io::Error::new(io::ErrorKind::ConnectionAborted, why);
-                started.map(Some).map_err(aborted)
-            }
-            () = agent_leaves(agent, unsent) => Ok(None),
+            started = self.daemons.find_or_start() => Some(started),
+            () = agent_leaves(&mut self.agent, &mut self.outbox) => None,
         }
     }
 
@@ -241,20 +242,21 @@ impl<D: Daemons> Pump<D> {
         if let Some(end) = self.introduce(from, to).await? {
             return Ok(end);
         }
-        let unsent = std::mem::take(&mut self.unsent);
-        if self.send(&unsent, to).await.is_err() {
-            return Ok(End::Daemon);
-        }
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
             tokio::select! {
-                said = self.agent.input.recv() => match said {
+                said = self.agent.input.recv(), if self.outbox.has_room() => match said {
                     None => return Ok(End::Agent),
-                    Some(said) => if self.send(&said, to).await.is_err() {
+                    Some(said) => self.outbox.take(&said, Instant::now()),
+                },
+                // Never in the way of what it says: a daemon that is not listened to does not listen either.
+                written = to.write(self.outbox.next()), if !self.outbox.is_empty() => match written {
+                    Ok(count @ 1..) => self.written(count),
+                    Ok(0) | Err(_) => {
                         // What it says of that is read first.
                         self.hear_out(from).await?;
                         return Ok(End::Daemon);
-                    },
+                    }
                 },
                 read = from.read(&mut chunk) => match read {
                     Ok(0) | Err(_) => return Ok(End::Daemon),
@@ -281,7 +283,7 @@ impl<D: Daemons> Pump<D> {
         while self.session.awaits_introduction() {
             let read = tokio::select! {
                 read = timeout(INITIALIZE_WAIT, from.read(&mut chunk)) => read,
-                () = agent_leaves(&mut self.agent, &mut self.unsent) => return Ok(Some(End::Agent)),
+                () = agent_leaves(&mut self.agent, &mut self.outbox) => return Ok(Some(End::Agent)),
             };
             let Ok(Ok(read @ 1..)) = read else { return Ok(Some(End::Daemon)) };
             if !self.hear(&chunk[..read]).await? {
@@ -292,16 +294,11 @@ impl<D: Daemons> Pump<D> {
         Ok(to.write_all(&initialized).await.is_err().then_some(End::Daemon))
     }
 
-    /// Passes on what the agent says, whole lines at a time.
-    async fn send(&mut self, chunk: &[u8], to: &mut OwnedWriteHalf) -> io::Result<()> {
-        let mut bytes = Vec::new();
-        for piece in self.questions.push(chunk) {
-            if let Piece::Line(line) = &piece {
-                self.session.said(line);
-            }
-            bytes.extend_from_slice(piece.bytes());
+    /// Takes it that the daemon has got so many more bytes.
+    fn written(&mut self, count: usize) {
+        if let Some(frame) = self.outbox.written(count) {
+            self.session.said(frame);
         }
-        to.write_all(&bytes).await
     }
 
     /// Passes on what the daemon says; returns whether the agent still listens.
@@ -329,26 +326,34 @@ impl<D: Daemons> Pump<D> {
         Ok(())
     }
 
-    /// Closes our end and passes on the answers under way.
+    /// Says what is still to be said, closes our end and passes on the answers under way.
     async fn let_answers_out(&mut self, from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) -> io::Result<()> {
-        to.write_all(&self.questions.rest()).await?;
-        to.shutdown().await?;
+        self.outbox.finish();
         let mut chunk = vec![0; CHUNK_BYTES];
+        let mut is_closed = false;
         loop {
-            let read = from.read(&mut chunk).await?;
-            if read == 0 || !self.hear(&chunk[..read]).await? {
-                return Ok(());
+            if self.outbox.is_empty() && !std::mem::replace(&mut is_closed, true) {
+                to.shutdown().await?;
+            }
+            tokio::select! {
+                written = to.write(self.outbox.next()), if !is_closed => self.written(written?),
+                read = from.read(&mut chunk) => {
+                    let read = read?;
+                    if read == 0 || !self.hear(&chunk[..read]).await? {
+                        return Ok(());
+                    }
+                }
             }
         }
     }
 }
 
 /// Returns once the agent has closed its end or reads no more; keeps what it says meanwhile, within bounds.
-async fn agent_leaves(agent: &mut Agent, unsent: &mut Vec<u8>) {
+async fn agent_leaves(agent: &mut Agent, outbox: &mut Outbox) {
     loop {
         tokio::select! {
-            said = agent.input.recv(), if unsent.len() <= bounds::REQUEST_BYTES => match said {
-                Some(said) => unsent.extend(said),
+            said = agent.input.recv(), if outbox.has_room() => match said {
+                Some(said) => outbox.take(&said, Instant::now()),
                 None => return,
             },
             () = agent.output.closed() => return,
@@ -364,228 +369,4 @@ fn gone() -> io::Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::{BufRead, BufReader, PipeReader, PipeWriter, pipe};
-    use std::os::unix::net::UnixStream as StdStream;
-    use std::sync::{Arc, Mutex};
-
-    use serde_json::{Value, json};
-    use tokio::sync::watch;
-    use tokio::task::JoinHandle;
-
-    use super::*;
-
-    /// Daemons that come up one after the other, each when it is asked for.
-    #[derive(Clone, Default)]
-    struct Stable {
-        /// Those that run without having been asked for.
-        running: Arc<Mutex<Vec<UnixStream>>>,
-        startable: Arc<Mutex<Vec<UnixStream>>>,
-        /// How often it was looked for one that runs.
-        looks: Arc<watch::Sender<u32>>,
-    }
-
-    impl Daemons for Stable {
-        async fn find(&self) -> Option<UnixStream> {
-            self.looks.send_modify(|looks| *looks += 1);
-            self.running.lock().unwrap().pop()
-        }
-
-        async fn find_or_start(&self) -> Result<UnixStream, String> {
-            self.startable.lock().unwrap().pop().ok_or_else(|| "ostler.toml:1:1: no".to_owned())
-        }
-    }
-
-    struct Played {
-        input: Option<PipeWriter>,
-        output: BufReader<PipeReader>,
-        pump: JoinHandle<io::Result<()>>,
-        stable: Stable,
-    }
-
-    impl Played {
-        fn say(&mut self, message: Value) {
-            self.input.as_mut().unwrap().write_all(format!("{message}\n").as_bytes()).unwrap();
-        }
-
-        fn hears(&mut self) -> Value {
-            serde_json::from_str(&line(&mut self.output)).unwrap()
-        }
-
-        /// Returns once the pump knows that its daemon is gone.
-        async fn is_alone(&self) {
-            self.stable.looks.subscribe().wait_for(|looks| *looks > 0).await.unwrap();
-        }
-    }
-
-    /// The daemon's end of a connection.
-    struct Daemon(BufReader<StdStream>);
-
-    impl Daemon {
-        fn say(&mut self, message: Value) {
-            self.0.get_mut().write_all(format!("{message}\n").as_bytes()).unwrap();
-        }
-
-        fn hears(&mut self) -> String {
-            line(&mut self.0).trim_end().to_owned()
-        }
-    }
-
-    fn pair() -> (UnixStream, Daemon) {
-        let (ours, theirs) = StdStream::pair().unwrap();
-        ours.set_nonblocking(true).unwrap();
-        (UnixStream::from_std(ours).unwrap(), Daemon(BufReader::new(theirs)))
-    }
-
-    fn started(linger: Duration) -> (Played, Daemon) {
-        let (ours, daemon) = pair();
-        let (stdin, input) = pipe().unwrap();
-        let (output, stdout) = pipe().unwrap();
-        let stable = Stable::default();
-        let agent = Agent::new(stdin, stdout).unwrap();
-        let pump = Pump::new(stable.clone(), "hello\n".to_owned(), agent);
-        let pump = tokio::spawn(async move { pump.carry(ours, linger).await });
-        (Played { input: Some(input), output: BufReader::new(output), pump, stable }, daemon)
-    }
-
-    fn line(reader: &mut impl BufRead) -> String {
-        let mut line = String::new();
-        reader.read_line(&mut line).unwrap();
-        line
-    }
-
-    fn call(id: u64) -> Value {
-        json!({"jsonrpc": "2.0", "id": id, "method": "tools/call"})
-    }
-
-    fn answer(id: u64) -> Value {
-        json!({"jsonrpc": "2.0", "id": id, "result": {}})
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn lines_go_both_ways_after_the_hello() {
-        let (mut agent, mut daemon) = started(LINGER);
-        agent.say(call(1));
-        assert_eq!((daemon.hears(), daemon.hears()), ("hello".to_owned(), call(1).to_string()));
-        daemon.say(answer(1));
-        assert_eq!(agent.hears(), answer(1));
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn answers_under_way_get_out_after_the_agent_closed_its_end() {
-        let (mut agent, mut daemon) = started(Duration::from_secs(60));
-        agent.input = None;
-        assert_eq!((daemon.hears().as_str(), daemon.hears().as_str()), ("hello", ""));
-        daemon.say(answer(1));
-        drop(daemon);
-        assert_eq!(agent.hears(), answer(1));
-        agent.pump.await.unwrap().unwrap();
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_daemon_that_keeps_the_connection_open_does_not_keep_the_pump() {
-        let (mut agent, daemon) = started(Duration::from_millis(10));
-        agent.input = None;
-        agent.pump.await.unwrap().unwrap();
-        drop(daemon);
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn the_next_daemon_is_introduced_and_lost_calls_are_told() {
-        let (mut agent, mut daemon) = started(LINGER);
-        let initialize = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {"x": 1}});
-        let initialized = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
-        agent.say(initialize.clone());
-        assert_eq!((daemon.hears().as_str(), daemon.hears()), ("hello", initialize.to_string()));
-        daemon.say(answer(0));
-        assert_eq!(agent.hears(), answer(0));
-        agent.say(initialized.clone());
-        agent.say(call(1));
-        assert_eq!((daemon.hears(), daemon.hears()), (initialized.to_string(), call(1).to_string()));
-
-        let (ours, mut next) = pair();
-        agent.stable.running.lock().unwrap().push(ours);
-        // Half an answer is none.
-        daemon.0.get_mut().write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,").unwrap();
-        drop(daemon);
-        let lost = agent.hears();
-        assert_eq!((&lost["id"], &lost["error"]["code"]), (&json!(1), &json!(-32000)), "{lost}");
-        assert_eq!((next.hears().as_str(), next.hears()), ("hello", initialize.to_string()));
-        next.say(answer(0));
-        assert_eq!(next.hears(), initialized.to_string());
-        agent.say(call(2));
-        assert_eq!(next.hears(), call(2).to_string());
-        next.say(answer(2));
-        assert_eq!(agent.hears(), answer(2), "the second answer to `initialize` was not swallowed");
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_daemon_is_started_only_once_the_agent_asks_for_something() {
-        let (mut agent, mut daemon) = started(LINGER);
-        let (ours, mut next) = pair();
-        agent.stable.startable.lock().unwrap().push(ours);
-        assert_eq!(daemon.hears(), "hello");
-        drop(daemon);
-        agent.is_alone().await;
-        assert_eq!(agent.stable.startable.lock().unwrap().len(), 1);
-        agent.say(call(1));
-        assert_eq!((next.hears().as_str(), next.hears()), ("hello", call(1).to_string()));
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn that_no_daemon_can_be_had_is_an_error_in_one_line() {
-        let (mut agent, daemon) = started(LINGER);
-        drop(daemon);
-        agent.is_alone().await;
-        agent.say(call(1));
-        let error = agent.pump.await.unwrap().unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
-        assert!(!error.to_string().contains('\n'));
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn daemons_that_say_nothing_are_given_up() {
-        let (agent, daemon) = started(LINGER);
-        for _ in 0..SILENT_ENDS {
-            agent.stable.running.lock().unwrap().push(pair().0);
-        }
-        drop(daemon);
-        let error = agent.pump.await.unwrap().unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn an_agent_that_leaves_while_it_is_alone_ends_the_pump() {
-        let (mut agent, daemon) = started(LINGER);
-        drop(daemon);
-        agent.input = None;
-        agent.pump.await.unwrap().unwrap();
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_refusal_is_told_to_people_and_not_to_the_agent() {
-        let (mut agent, mut daemon) = started(LINGER);
-        daemon.say(json!({"ok": false, "version": "0", "pid": 1, "message": "256 clients are connected"}));
-        let error = agent.pump.await.unwrap().unwrap_err();
-        assert_eq!(error.to_string(), "256 clients are connected");
-        assert_eq!(line(&mut agent.output), "");
-    }
-
-    #[tokio::test]
-    async fn an_unknown_toolset_sends_nothing() {
-        let (ours, mut daemon) = UnixStream::pair().unwrap();
-        let error = pump(ours, Stable::default(), "cor").await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-        let mut sent = Vec::new();
-        tokio::io::AsyncReadExt::read_to_end(&mut daemon, &mut sent).await.unwrap();
-        assert!(sent.is_empty());
-    }
-
-    #[test]
-    fn the_hello_is_one_line_of_json() {
-        let hello = hello(&Toolsets::default());
-        let value: Value = serde_json::from_str(hello.strip_suffix('\n').unwrap()).unwrap();
-        assert_eq!((&value["hello"], &value["toolsets"]), (&"mcp".into(), &json!(["core"])));
-        assert_eq!(value["version"], env!("CARGO_PKG_VERSION"));
-    }
-}
+mod tests;

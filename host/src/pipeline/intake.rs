@@ -12,7 +12,11 @@ use crate::bounds;
 use crate::model::{Event, SpoolPosition, Stream, Time};
 use crate::plugins::{Chain, ChainVerdicts, Packed, Subject};
 use crate::shim::{ChunkKind, Count, DoneRecord, SpoolReader, read_done};
-use crate::store::Batch;
+use crate::store::{Batch, LogQuery};
+
+/// What stands at the end of a run's output whose shim was killed, or frozen for good. How much it had not read nobody
+/// knows.
+const UNSEEN: &str = "[ostler] output may be missing here: the shim of this run did not get to its end";
 
 /// What a step has achieved.
 pub(super) enum Stepped {
@@ -49,6 +53,8 @@ pub(super) struct Intake {
     /// The line that tells what the shim lost at the end of the run is in the store or in `pending`.
     told_lost: bool,
     events: EventBuilder,
+    /// An earlier daemon has stored some of it.
+    resumed: bool,
     verdicts: ChainVerdicts,
     /// Reused for the line ends of one call, which count from its own first line.
     ends: Vec<u32>,
@@ -72,7 +78,8 @@ struct Pending {
 
 impl Intake {
     pub(super) fn open(source: Source, shared: &Shared) -> std::io::Result<Self> {
-        let taken = shared.store.position(source.run).unwrap_or_default();
+        let stored = shared.store.position(source.run);
+        let taken = stored.unwrap_or_default();
         Ok(Self {
             reader: SpoolReader::open(&source.dir, taken)?,
             events: EventBuilder::new(source.run, source.process.clone()),
@@ -84,6 +91,7 @@ impl Intake {
             lines: taken.lines,
             pending: Pending { position: taken, ..Pending::default() },
             told_lost: false,
+            resumed: stored.is_some(),
             verdicts: ChainVerdicts::default(),
             ends: Vec::new(),
         })
@@ -124,7 +132,7 @@ impl Intake {
             self.take_unfinished(unfinished, chain);
         }
         if dry && unfinished == Unfinished::Finish {
-            self.tell_lost(chain);
+            self.tell_lost(chain, shared);
         }
         self.pending.position = self.position();
         if let Err(problem) = self.store(shared) {
@@ -208,25 +216,35 @@ impl Intake {
         }
     }
 
-    /// Tells once of what no frame of the spool could tell, because there was no room until the end: `done`, whose
-    /// room was kept free, has the count.
-    fn tell_lost(&mut self, chain: &mut Chain) {
+    /// Tells once of what no frame of the spool could tell. For what was lost because there was no room until the end
+    /// `done`, whose room was kept free, has the count. Without a `done` the shim was killed, and nobody can say
+    /// whether the pipes were empty.
+    fn tell_lost(&mut self, chain: &mut Chain, shared: &Shared) {
         if std::mem::replace(&mut self.told_lost, true) {
             return;
         }
-        let lost = match read_done(&self.dir) {
-            Ok(Some(DoneRecord::Ended { lost_bytes, lost_lines, .. })) => {
-                Count { bytes: lost_bytes, lines: lost_lines }
-            }
-            _ => Count::default(),
-        };
-        if lost.is_zero() {
-            return;
-        }
+        let place = self.reader.position();
         let mut unclassified = Unclassified { first: self.pending.levels.len(), stream: Stream::Ostler };
-        self.pending.push_gap(lost, self.reader.position(), Time::now());
+        match read_done(&self.dir) {
+            Ok(Some(DoneRecord::Ended { lost_bytes, lost_lines, .. })) if lost_bytes > 0 => {
+                let lost = Count { bytes: lost_bytes, lines: lost_lines };
+                self.pending.push_gap(lost, place, Time::now());
+            }
+            Ok(Some(_)) => return,
+            Ok(None) | Err(_) if self.reader.has_begun() && !self.has_told_unseen(shared) => {
+                self.pending.push_mark(UNSEEN, place, Time::now());
+            }
+            Ok(None) | Err(_) => return,
+        }
         let Self { subject, lines, pending, verdicts, ends, .. } = self;
         pending.classify(&mut unclassified, subject, lines, chain, verdicts, ends);
+    }
+
+    /// Returns whether a daemon told of it that died before it could remove the run's directory.
+    fn has_told_unseen(&self, shared: &Shared) -> bool {
+        let query =
+            LogQuery { run: Some(self.subject.run), stream: Some(Stream::Ostler), ..LogQuery::default() };
+        self.resumed && shared.store.query(&query).lines.iter().any(|line| line.text == UNSEEN)
     }
 
     fn is_unfinished(&self) -> bool {
@@ -323,7 +341,15 @@ impl Pending {
     /// Adds the line that stands where output is missing.
     fn push_gap(&mut self, count: Count, after: u64, time: Time) {
         let Count { lines, bytes } = count;
-        let text = format!("[ostler] {lines} lines ({bytes} bytes) of output were dropped here");
+        self.push_mark(
+            &format!("[ostler] {lines} lines ({bytes} bytes) of output were dropped here"),
+            after,
+            time,
+        );
+    }
+
+    /// Adds a line that is to be told from what the child has printed also where streams are not shown.
+    fn push_mark(&mut self, text: &str, after: u64, time: Time) {
         self.lines.push(text.as_bytes(), false, after);
         self.stamp(Stream::Ostler, time);
     }

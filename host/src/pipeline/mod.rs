@@ -141,11 +141,10 @@ impl Pipeline {
         self.send(remark.run, Job::Remark(remark));
     }
 
-    /// Returns once all output of an ended run is in the store; at once for a run that is not known.
-    pub async fn drained(&self, run: RunId) {
-        let (sender, receiver) = oneshot::channel();
-        self.send(run, Job::Drained(run, sender));
-        let _ = receiver.await;
+    /// Answers once all output of an ended run is in the store; at once for a run that is not known, so that it has to
+    /// be asked behind what else is said of the run.
+    pub fn drained(&self, run: RunId, reply: oneshot::Sender<()>) {
+        self.send(run, Job::Drained(run, reply));
     }
 
     /// Returns the last facts seen in a run, oldest first.

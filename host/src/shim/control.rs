@@ -121,6 +121,11 @@ pub enum Report {
     StdinRoom,
     /// What the tree has said of itself so far, each time there is something new, and for each new connection.
     Notified(Notified),
+    /// In which mode the child's terminal tells cursor keys, each time it is another one, and for each new connection.
+    /// Only where there is a terminal.
+    CursorKeys {
+        application: bool,
+    },
     /// A report of a later version; daemons skip it.
     Unknown {
         tag: u8,
@@ -276,6 +281,7 @@ mod tag {
     pub const OUTPUT: u8 = 102;
     pub const OUTPUT_GAP: u8 = 103;
     pub const STDIN_ROOM: u8 = 104;
+    pub const CURSOR_KEYS: u8 = 105;
     pub const NOTIFIED: u8 = 90;
 }
 
@@ -365,6 +371,7 @@ impl Report {
             Self::OutputGap { bytes } => frame(out, tag::OUTPUT_GAP, &[&bytes.to_le_bytes()]),
             Self::StdinRoom => frame(out, tag::STDIN_ROOM, &[]),
             Self::Notified(notified) => frame(out, tag::NOTIFIED, &[&notified.encode()]),
+            Self::CursorKeys { application } => frame(out, tag::CURSOR_KEYS, &[&[u8::from(*application)]]),
             Self::Unknown { tag } => frame(out, *tag, &[]),
         }
     }
@@ -412,6 +419,7 @@ impl Report {
                 tag::OUTPUT_GAP => Self::OutputGap { bytes: fields.u64()? },
                 tag::STDIN_ROOM => Self::StdinRoom,
                 tag::NOTIFIED => Self::Notified(Notified::decode(fields)?),
+                tag::CURSOR_KEYS => Self::CursorKeys { application: fields.u8()? != 0 },
                 tag => Self::Unknown { tag },
             })
         })

@@ -51,6 +51,7 @@ pub mod spool_reader;
 
 mod child;
 mod connection;
+mod cursor_keys;
 mod input;
 mod leftovers;
 mod notify;

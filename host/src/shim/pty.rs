@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
+use super::cursor_keys::CursorKeys;
 use crate::model::TerminalSize;
 
 /// Longest path of a terminal's device; `/dev/pts/` and a number.
@@ -55,6 +56,7 @@ pub(super) struct Terminal {
     /// again.
     theirs: Option<OwnedFd>,
     size: TerminalSize,
+    cursor_keys: CursorKeys,
 }
 
 /// How the end of input is said on a terminal (`termios(3)`).
@@ -69,7 +71,16 @@ pub(super) enum EndKey {
 
 impl Terminal {
     pub(super) fn new(ours: OwnedFd, theirs: OwnedFd, size: TerminalSize) -> Self {
-        Self { ours, theirs: Some(theirs), size }
+        Self { ours, theirs: Some(theirs), size, cursor_keys: CursorKeys::default() }
+    }
+
+    /// Takes what was printed on it; returns whether its cursor keys are told in another mode now.
+    pub(super) fn see(&mut self, printed: &[u8]) -> bool {
+        self.cursor_keys.see(printed)
+    }
+
+    pub(super) fn cursor_keys(&self) -> &CursorKeys {
+        &self.cursor_keys
     }
 
     pub(super) fn size(&self) -> TerminalSize {

@@ -258,10 +258,15 @@ impl Shim {
 
     fn take_output(&mut self, place: usize) {
         let before = self.spool.end();
-        let connections = &mut self.connections;
+        let (connections, terminal) = (&mut self.connections, &mut self.terminal);
+        let mut has_news = false;
         self.outputs[place].take(&mut self.spool, |stream, bytes| {
             connections.iter_mut().for_each(|connection| connection.send_output(stream, bytes));
+            has_news |= terminal.as_mut().is_some_and(|terminal| terminal.see(bytes));
         });
+        if has_news {
+            self.connections.iter_mut().for_each(|connection| connection.notice_due = true);
+        }
         if self.spool.end() != before {
             self.ring_doorbells();
         }
@@ -270,11 +275,17 @@ impl Shim {
     /// Tells what the tree says of itself to those who have taken all that went before: a child that says much must
     /// not fill up a connection that nobody reads just now, which would be dropped for it.
     fn pass_notices_on(&mut self) {
-        let Some(report) = self.notify.as_ref().and_then(Notify::report) else { return };
+        if !self.connections.iter().any(|connection| connection.notice_due) {
+            return;
+        }
+        let said = self.notify.as_ref().and_then(Notify::report);
+        let keys = self.terminal.as_ref().map(Terminal::cursor_keys);
+        let keys = keys.map(|keys| Report::CursorKeys { application: keys.is_application() });
+        let reports: Vec<Report> = said.into_iter().chain(keys).collect();
         for connection in &mut self.connections {
             if connection.notice_due && !connection.has_unsent() {
                 connection.notice_due = false;
-                connection.send(&report);
+                reports.iter().for_each(|report| connection.send(report));
             }
         }
     }

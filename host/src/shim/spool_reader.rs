@@ -125,6 +125,11 @@ impl SpoolReader {
         self.file.as_ref().map_or(0, ReadFile::position)
     }
 
+    /// Returns whether there was a spool file: then there was a shim that read output.
+    pub fn has_begun(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Deletes the files that end at or before the run-global place `below`; never the one being read.
     pub fn release(&mut self, below: u64) -> io::Result<()> {
         while let Some((index, end)) = self.passed.front().copied()

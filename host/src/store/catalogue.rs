@@ -18,7 +18,7 @@ use super::memo::Memo;
 use super::writer::lock;
 
 /// The steps from one format to the next. Never change one that was released: add another.
-pub(super) const MIGRATIONS: [&str; 3] = [
+pub(super) const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE runs (
         id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -70,6 +70,7 @@ pub(super) const MIGRATIONS: [&str; 3] = [
     ALTER TABLE runs ADD COLUMN ready INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE runs ADD COLUMN rest TEXT;
     ",
+    super::additions::MIGRATION,
 ];
 
 /// How long a statement waits for another program that has the file open, such as a person's `sqlite3`.
@@ -147,7 +148,6 @@ pub struct RunRecord {
     pub reason: String,
     pub started_at: Time,
     pub child: Option<ProcessId>,
-    pub shim: Option<ProcessId>,
     pub ended_at: Option<Time>,
     /// How it ended; `None` while it runs, and when it never was spawned.
     pub exit: Option<Exit>,
@@ -161,8 +161,6 @@ pub struct RunRecord {
 pub struct Wanted {
     pub process: ProcessName,
     pub up: bool,
-    /// Restarts since it was last started by somebody.
-    pub restarts: u32,
     pub updated_at: Time,
 }
 
@@ -184,6 +182,8 @@ impl Catalogue {
         }
         connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
+        // What was added may hold secrets: what is forgotten is to be gone from the file.
+        connection.pragma_update(None, "secure_delete", true).map_err(failed)?;
         migrate(&mut connection, &MIGRATIONS).map_err(failed)?;
         let checkpointer = Checkpointer::start(path, &connection).map_err(failed)?;
         Ok(Self { path: path.to_owned(), connection: Mutex::new(connection), checkpointer })
@@ -229,15 +229,6 @@ impl Catalogue {
                     |row| run_id(row, "id"),
                 )
         })
-    }
-
-    /// Notes the shim that looks after the run.
-    pub fn shim_started(&self, run: RunId, shim: ProcessId) -> Result<(), CatalogueError> {
-        self.update_run(
-            run,
-            "UPDATE runs SET shim_pid = ?2, shim_start = ?3 WHERE id = ?1",
-            (run.0 as i64, shim.pid, shim.start as i64),
-        )
     }
 
     /// Notes the process of the run.
@@ -298,10 +289,10 @@ impl Catalogue {
         self.with(|connection| {
             connection
                 .prepare_cached(
-                    "INSERT INTO wanted (process, up, restarts, updated_at) VALUES (?1, ?2, ?3, ?4)
-                     ON CONFLICT (process) DO UPDATE SET up = ?2, restarts = ?3, updated_at = ?4",
+                    "INSERT INTO wanted (process, up, updated_at) VALUES (?1, ?2, ?3)
+                     ON CONFLICT (process) DO UPDATE SET up = ?2, updated_at = ?3",
                 )?
-                .execute((wanted.process.as_str(), wanted.up, wanted.restarts, wanted.updated_at.0))
+                .execute((wanted.process.as_str(), wanted.up, wanted.updated_at.0))
         })
         .map(drop)
     }
@@ -322,7 +313,6 @@ impl Catalogue {
                 Ok(Wanted {
                     process: process_name(row)?,
                     up: row.get("up")?,
-                    restarts: row.get("restarts")?,
                     updated_at: Time(row.get("updated_at")?),
                 })
             })?;
@@ -363,10 +353,7 @@ impl Catalogue {
 }
 
 fn run_record(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
-    let process_id = |pid, start| -> rusqlite::Result<_> {
-        let (pid, start): (Option<u32>, Option<i64>) = (row.get(pid)?, row.get(start)?);
-        Ok(pid.zip(start).map(|(pid, start)| ProcessId { pid, start: start as u64 }))
-    };
+    let (pid, start): (Option<u32>, Option<i64>) = (row.get("pid")?, row.get("pid_start")?);
     let ended_at: Option<i64> = row.get("ended_at")?;
     let spawn_error: Option<String> = row.get("spawn_error")?;
     let exit = Exit { code: row.get("exit_code")?, signal: row.get("exit_signal")? };
@@ -378,8 +365,7 @@ fn run_record(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
         cwd: row.get::<_, String>("cwd")?.into(),
         reason: row.get("reason")?,
         started_at: Time(row.get("started_at")?),
-        child: process_id("pid", "pid_start")?,
-        shim: process_id("shim_pid", "shim_start")?,
+        child: pid.zip(start).map(|(pid, start)| ProcessId { pid, start: start as u64 }),
         exit: (ended_at.is_some() && spawn_error.is_none()).then_some(exit),
         ended_at: ended_at.map(Time),
         spawn_error,

@@ -32,7 +32,8 @@
 //! Nothing is flushed to the device batch by batch: the page cache survives the death of the daemon. Sealed segments
 //! are, on a thread of the store's own.
 //!
-//! The **catalogue** is an SQLite file next to the log: runs, what the user wants running, and the audit chain.
+//! The **catalogue** is an SQLite file next to the log: runs, what the user wants running, what was added, and
+//! the audit chain.
 //!
 //! Only this module knows segments and SQLite. It knows nothing of shims, plugins or configuration.
 
@@ -51,6 +52,7 @@ mod view;
 
 mod cursor;
 
+mod additions;
 mod audit;
 mod catalogue;
 mod checkpoint;
@@ -60,6 +62,7 @@ mod ports;
 #[cfg(test)]
 mod tests;
 
+pub use additions::Addition;
 pub use audit::{AuditCheck, AuditEntry, AuditRecord};
 pub use catalogue::{Catalogue, CatalogueError, NewRun, ProcessId, RunRecord, Wanted};
 pub use columns::Batch;

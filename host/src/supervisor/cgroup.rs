@@ -417,7 +417,8 @@ mod tests {
         files.write_exit(exit).unwrap();
         assert_eq!(
             note(),
-            "out of memory, limit 64 MiB; its shim died before it had taken in the last output"
+            "out of memory, limit 64 MiB; its shim died before it had seen its output to the end, so \
+             the last of it may be missing"
         );
         let (end, leftovers, lost_bytes, lost_lines) = (0, 0, 0, 0);
         files.write_done(DoneRecord::Ended { exit, end, leftovers, lost_bytes, lost_lines }).unwrap();

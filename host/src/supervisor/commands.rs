@@ -1,30 +1,19 @@
-//! Runs a command on behalf of a process: its `reload`, its `stop`. Short-lived, a child of the daemon's own, bounded
-//! in time and in what it may print; what it prints goes where the caller says.
+//! Runs a command on behalf of a process: its `reload`, its `stop`. What it prints goes where the caller says.
 //!
-//! Such a command has no shim: it dies with its time-out, and what it was for does not outlive the daemon either.
+//! Owns how such a command is put together out of the process's configuration, and what its end means. It is run by
+//! `exec`, and so leaves nothing behind: what it was for does not outlive the daemon either.
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::Child;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 
+use super::exec::{self, Task};
 use super::launch;
 use super::preflight::{StartProblem, check_directory, resolve_program};
-use crate::bounds;
+use super::printed::Told;
 use crate::config::{Command, DEFAULT_PATH, ProcessConfig};
 use crate::model::Exit;
-
-/// Lines of output that are told; the rest is counted.
-const LINES: usize = 200;
-/// Longest line that is told, in bytes; of a longer one the rest is left out.
-const LINE_BYTES: usize = 2000;
-/// Bytes read at once.
-const READ_BYTES: usize = 4096;
 
 /// A command to run for a process.
 #[derive(Debug)]
@@ -55,149 +44,46 @@ pub(super) enum ErrandError {
 pub(super) async fn run(errand: Errand, tell: impl Fn(String) + Send) -> Result<(), ErrandError> {
     let limit = errand.limit;
     let deadline = Instant::now() + limit;
-    let ready = tokio::task::spawn_blocking(move || prepare(&errand)).await;
-    let mut child = match ready {
-        Ok(Ok(mut command)) => command.spawn().map_err(|error| ErrandError::NotRun(error.to_string()))?,
+    let task = match tokio::task::spawn_blocking(move || prepare(&errand)).await {
+        Ok(Ok(task)) => task,
         Ok(Err(problem)) => return Err(ErrandError::NotRun(problem.to_string())),
         Err(panic) => return Err(ErrandError::NotRun(panic.to_string())),
     };
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let mut told = Told { tell, left: LINES, untold: 0 };
-    let status = {
-        let output = read(stdout, stderr, &mut told);
-        tokio::pin!(output);
-        let mut is_read = false;
-        let status = tokio::select! {
-            status = timeout_at(deadline, child.wait()) => status,
-            () = &mut output => {
-                is_read = true;
-                timeout_at(deadline, child.wait()).await
-            }
-        };
-        if status.is_err() {
-            kill_group(&child);
-            let _ = child.wait().await;
-        }
-        // What it left behind may hold the pipes; its last words are in them already.
-        if !is_read {
-            let _ = timeout(bounds::DRAIN_GRACE, output).await;
-        }
-        status
-    };
+    let mut told = Told::new(tell);
+    // Started here and not on the thread that has prepared it: the command dies with the thread that started it.
+    let left = deadline.saturating_duration_since(Instant::now());
+    let ended = exec::run(&task, left, |bytes| told.take(bytes)).await;
     told.end();
-    match status {
-        Err(_) => Err(ErrandError::TimedOut(limit)),
-        Ok(Err(error)) => Err(ErrandError::NotRun(error.to_string())),
-        Ok(Ok(status)) if status.success() => Ok(()),
-        Ok(Ok(status)) => {
-            use std::os::unix::process::ExitStatusExt;
-            Err(ErrandError::Ended(Exit { code: status.code(), signal: status.signal() }))
-        }
+    match ended {
+        Ok(Some(exit)) if exit.is_success() => Ok(()),
+        Ok(Some(exit)) => Err(ErrandError::Ended(exit)),
+        Ok(None) => Err(ErrandError::TimedOut(limit)),
+        Err(error) => Err(ErrandError::NotRun(error.to_string())),
     }
 }
 
-fn prepare(errand: &Errand) -> Result<tokio::process::Command, StartProblem> {
-    let cwd: &PathBuf = &errand.config.cwd;
-    check_directory(cwd)?;
+fn prepare(errand: &Errand) -> Result<Task, StartProblem> {
+    let cwd = errand.config.cwd.clone();
+    check_directory(&cwd)?;
     let mut own = errand.own.clone();
     own.extend(errand.main_pid.map(|pid| ("MAINPID", OsString::from(pid.to_string()))));
     let env = errand.config.environment(std::env::vars_os(), &own);
     let env = env.map_err(|error| StartProblem::Environment(error.to_string()))?;
-    let mut words = launch::words_of(&errand.command).into_iter();
+    let mut words: Vec<OsString> =
+        launch::words_of(&errand.command).into_iter().map(OsString::from).collect();
     // The loader refuses an empty command.
-    let program = OsString::from(words.next().unwrap_or_default());
-    let program = resolve_program(&program, cwd, env.get("PATH").unwrap_or(OsStr::new(DEFAULT_PATH)))?;
-    let mut command = tokio::process::Command::new(program);
-    command.args(words).current_dir(cwd).env_clear().envs(env.into_pairs());
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.process_group(0).kill_on_drop(true);
-    Ok(command)
-}
-
-/// Kills the command with its group; the pid is its own, because it has not been waited for.
-fn kill_group(child: &Child) {
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-    if let Some(pid) = pid {
-        let _ = kill_process_group(pid, Signal::KILL);
+    if let Some(program) = words.first_mut() {
+        let path = env.get("PATH").unwrap_or(OsStr::new(DEFAULT_PATH));
+        *program = resolve_program(program, &cwd, path)?.into_os_string();
     }
-}
-
-async fn read(
-    mut stdout: Option<impl AsyncRead + Unpin>,
-    mut stderr: Option<impl AsyncRead + Unpin>,
-    told: &mut Told<impl Fn(String)>,
-) {
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    let (mut out_bytes, mut err_bytes) = ([0; READ_BYTES], [0; READ_BYTES]);
-    while stdout.is_some() || stderr.is_some() {
-        tokio::select! {
-            read = read_some(&mut stdout, &mut out_bytes), if stdout.is_some() => match read {
-                0 => stdout = None,
-                length => told.take(&mut out, &out_bytes[..length]),
-            },
-            read = read_some(&mut stderr, &mut err_bytes), if stderr.is_some() => match read {
-                0 => stderr = None,
-                length => told.take(&mut err, &err_bytes[..length]),
-            },
-        }
-        told.flush_if(stdout.is_none(), &mut out);
-        told.flush_if(stderr.is_none(), &mut err);
-    }
-}
-
-async fn read_some(source: &mut Option<impl AsyncRead + Unpin>, bytes: &mut [u8]) -> usize {
-    match source {
-        Some(source) => source.read(bytes).await.unwrap_or(0),
-        None => 0,
-    }
-}
-
-/// Tells lines, within bounds.
-struct Told<T> {
-    tell: T,
-    left: usize,
-    untold: usize,
-}
-
-impl<T: Fn(String)> Told<T> {
-    fn take(&mut self, line: &mut Vec<u8>, bytes: &[u8]) {
-        for byte in bytes {
-            if *byte == b'\n' {
-                self.tell(line);
-            } else if line.len() < LINE_BYTES {
-                line.push(*byte);
-            }
-        }
-    }
-
-    fn flush_if(&mut self, is_over: bool, line: &mut Vec<u8>) {
-        if is_over && !line.is_empty() {
-            self.tell(line);
-        }
-    }
-
-    fn tell(&mut self, line: &mut Vec<u8>) {
-        if self.left == 0 {
-            self.untold += 1;
-        } else {
-            self.left -= 1;
-            let text = String::from_utf8_lossy(line);
-            (self.tell)(text.chars().filter(|c| *c == '\t' || !c.is_control()).collect());
-        }
-        line.clear();
-    }
-
-    fn end(&mut self) {
-        if self.untold > 0 {
-            (self.tell)(format!("({} more lines are left out)", self.untold));
-        }
-    }
+    Ok(Task { words, cwd, env: env.into_pairs() })
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use super::super::printed::LINES;
     use super::*;
 
     async fn sh(script: &str, limit: Duration) -> (Result<(), ErrandError>, Vec<String>) {
@@ -212,18 +98,17 @@ mod tests {
 
     #[tokio::test]
     async fn output_and_end_are_told_and_the_main_pid_is_known() {
-        let (ended, mut lines) =
+        let (ended, lines) =
             sh("echo $MAINPID $OSTLER_PROCESS; printf 'no end\\033[2J' >&2; exit 3", Duration::from_secs(60))
                 .await;
         assert_eq!(ended, Err(ErrandError::Ended(Exit { code: Some(3), signal: None })));
-        lines.sort();
         assert_eq!(lines, ["4711 api", "no end[2J"]);
     }
 
     #[tokio::test]
     async fn a_command_that_hangs_is_killed_with_what_it_started() {
-        let (ended, lines) = sh("sleep 1000 & echo $!; wait", Duration::from_millis(500)).await;
-        assert_eq!(ended, Err(ErrandError::TimedOut(Duration::from_millis(500))));
+        let (ended, lines) = sh("sleep 1000 & echo $!; wait", Duration::from_secs(4)).await;
+        assert_eq!(ended, Err(ErrandError::TimedOut(Duration::from_secs(4))));
         let grandchild: u32 = lines[0].parse().unwrap();
         let deadline = Instant::now() + Duration::from_secs(30);
         let lives = || crate::supervisor::procfs::tree(grandchild).contains(&grandchild);
@@ -241,7 +126,7 @@ mod tests {
     #[tokio::test]
     async fn a_flood_is_bounded_and_a_background_child_is_not_waited_for() {
         let (ended, lines) = sh(
-            "yes | head -n 100000; head -c 100000 /dev/zero | tr '\\0' x; sleep 5 >&2 &",
+            "yes | head -n 100000; head -c 100000 /dev/zero | tr '\\0' x; sleep 1000 >&2 &",
             Duration::from_secs(60),
         )
         .await;

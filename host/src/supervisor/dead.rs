@@ -14,11 +14,14 @@ use crate::shim::{DoneRecord, read_done, read_exit};
 
 /// An exit nobody knows.
 pub(super) const LOST: Exit = Exit { code: None, signal: None };
-/// What is known of a run whose shim was killed.
-pub(super) const SHIM_DIED: &str = "its shim died, so its exit status is not known";
+/// What is known of a run whose shim was killed. Where in its log something may be missing is told there, by the
+/// pipeline.
+pub(super) const SHIM_DIED: &str =
+    "its shim died, so its exit status is not known, and the last of its output may be missing";
 
 /// What is said of a run whose shim had still something to do.
-const SHIM_DIED_LATE: &str = "its shim died before it had taken in the last output";
+const SHIM_DIED_LATE: &str =
+    "its shim died before it had seen its output to the end, so the last of it may be missing";
 
 /// How the run in a directory ended, as its shim wrote it down.
 #[derive(Debug, Clone, PartialEq, Eq)]

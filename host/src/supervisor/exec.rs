@@ -1,11 +1,14 @@
-//! Runs a short command beside a process, such as a check: in a process group of its own, with the process's
-//! directory and environment, for a bounded time and with bounded output.
+//! Runs a short command beside a process — a check, a reload, a stop — in a process group of its own, for a bounded
+//! time. The one place where that is done.
 //!
 //! Owns the command from its start to the last member of its group; whoever gives up waiting ends it by that. It is
-//! a child of the daemon and not of a shim, and dies with it, because nobody misses it then. Linux only (pidfd).
+//! a child of the daemon and not of a shim, and dies with it, because nobody misses it then. What it prints is handed
+//! on piece by piece, both of its outputs in the order they were written: what of that is kept or told is the affair
+//! of `printed`. Linux only (pidfd).
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -16,50 +19,40 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::bounds;
+use crate::model::Exit;
 
 /// Time for the kernel to let a killed command go.
 const REAP: Duration = Duration::from_secs(1);
-/// Characters of the output that are quoted.
-const QUOTED: usize = 200;
+/// Bytes read at once.
+const READ_BYTES: usize = 4096;
+/// Reads in a row before others have their turn, and at most that many after its end: who escaped from its group may
+/// go on writing.
+const READS: usize = 64;
 
 /// A command to run.
 #[derive(Debug)]
 pub(super) struct Task {
-    /// The program and its arguments.
-    pub(super) words: Vec<String>,
+    /// The program and its arguments. A program without a slash is looked for along the `PATH` of `env`.
+    pub(super) words: Vec<OsString>,
     pub(super) cwd: PathBuf,
     /// The whole environment; nothing is inherited.
     pub(super) env: Vec<(OsString, OsString)>,
 }
 
-/// A command that is over.
-#[derive(Debug)]
-pub(super) struct Finished {
-    /// How it ended; nothing when it was killed because its time was over.
-    pub(super) status: Option<ExitStatus>,
-    /// The end of what it printed.
-    output: Vec<u8>,
-}
-
-impl Finished {
-    /// Returns the last line that it printed, fit to be part of a sentence.
-    pub(super) fn last_words(&self) -> Option<String> {
-        let text = String::from_utf8_lossy(&self.output);
-        let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
-        Some(line.chars().filter(|c| !c.is_control()).take(QUOTED).collect())
-    }
-}
-
-/// Runs a command to its end, or until `limit` is over; then it is killed with its group. Dropping the future kills
-/// it too.
+/// Runs a command to its end, or until `limit` is over; then it is killed. What it has left behind in its group goes
+/// with it either way. `printed` gets what it prints. Dropping the future kills it too.
+///
+/// Returns how it ended; nothing when its time was over.
 ///
 /// # Errors
-/// When it cannot be started.
-pub(super) async fn run(task: &Task, limit: Duration) -> std::io::Result<Finished> {
+/// When it cannot be started, or nobody can say how it ended.
+pub(super) async fn run(
+    task: &Task,
+    limit: Duration,
+    printed: impl FnMut(&[u8]),
+) -> std::io::Result<Option<Exit>> {
     let (reader, writer) = std::io::pipe()?;
-    let mut output =
-        Output { pipe: Some(pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?), kept: Vec::new() };
+    let mut output = Output { pipe: Some(pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?), printed };
     let mut child = start(task, writer)?;
     // Declared after the child, so that it is dropped before it: as long as the child is not reaped, the number of
     // its group cannot be another's.
@@ -71,23 +64,22 @@ pub(super) async fn run(task: &Task, limit: Duration) -> std::io::Result<Finishe
         }
     });
     let ended = ended.await;
-    // What it has left behind in its group goes with it.
     drop(group);
     let status = match ended {
         Ok(Some(status)) => Some(status),
-        Ok(None) => timeout(REAP, child.wait()).await.ok().and_then(Result::ok),
+        Ok(None) => Some(timeout(REAP, child.wait()).await??),
         Err(_) => {
             let _ = timeout(REAP, child.wait()).await;
             None
         }
     };
     output.read_rest();
-    Ok(Finished { status, output: output.kept })
+    Ok(status.map(|status| Exit { code: status.code(), signal: status.signal() }))
 }
 
 fn start(task: &Task, writer: std::io::PipeWriter) -> std::io::Result<Child> {
     let mut words = task.words.iter();
-    let mut command = Command::new(words.next().map_or("", String::as_str));
+    let mut command = Command::new(words.next().map_or(OsStr::new(""), OsString::as_os_str));
     command
         .args(words)
         .current_dir(&task.cwd)
@@ -138,13 +130,13 @@ impl Drop for Group {
     }
 }
 
-/// What the command prints, of which the end is kept; the rest is read all the same, so that it never waits.
-struct Output {
+/// What the command prints: read at once, whatever becomes of it, so that it never waits.
+struct Output<F> {
     pipe: Option<pipe::Receiver>,
-    kept: Vec<u8>,
+    printed: F,
 }
 
-impl Output {
+impl<F: FnMut(&[u8])> Output<F> {
     /// Reads until it is dropped.
     async fn read(&mut self) -> std::convert::Infallible {
         loop {
@@ -157,27 +149,22 @@ impl Output {
 
     /// Reads what is there, up to a bound.
     fn read_rest(&mut self) {
-        let mut chunk = [0; 4096];
-        for _ in 0..64 {
+        let mut chunk = [0; READ_BYTES];
+        for _ in 0..READS {
             let Some(pipe) = &self.pipe else { return };
             match pipe.try_read(&mut chunk) {
                 Ok(0) => self.pipe = None,
-                Ok(count) => self.keep(&chunk[..count]),
+                Ok(count) => (self.printed)(&chunk[..count]),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
                 Err(_) => self.pipe = None,
             }
         }
     }
-
-    fn keep(&mut self, bytes: &[u8]) {
-        self.kept.extend_from_slice(bytes);
-        let excess = self.kept.len().saturating_sub(bounds::CHECK_OUTPUT_BYTES);
-        self.kept.drain(..excess);
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::printed::LastWords;
     use super::*;
     use crate::shim::tree::Process;
 
@@ -191,8 +178,9 @@ mod tests {
     }
 
     async fn code(script: &str) -> (Option<i32>, Option<String>) {
-        let finished = run(&shell(script), PATIENCE).await.unwrap();
-        (finished.status.and_then(|status| status.code()), finished.last_words())
+        let mut words = LastWords::default();
+        let ended = run(&shell(script), PATIENCE, |bytes| words.take(bytes)).await.unwrap();
+        (ended.and_then(|exit| exit.code), words.told())
     }
 
     #[tokio::test]
@@ -210,7 +198,8 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_be_run_is_an_error() {
         let missing = Task { words: vec!["/no/such/program".into()], cwd: "/".into(), env: Vec::new() };
-        assert_eq!(run(&missing, PATIENCE).await.unwrap_err().kind(), std::io::ErrorKind::NotFound);
+        let error = run(&missing, PATIENCE, |_| {}).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
     }
 
     #[tokio::test]
@@ -218,8 +207,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("pid");
         let script = format!("trap '' TERM; sleep 1000 & echo $! > {}; wait", file.display());
-        let finished = run(&shell(&script), Duration::from_secs(4)).await.unwrap();
-        assert!(finished.status.is_none());
+        let ended = run(&shell(&script), Duration::from_secs(4), |_| {}).await.unwrap();
+        assert_eq!(ended, None);
         let pid = std::fs::read_to_string(file).expect("it got that far").trim().parse().unwrap();
         gone(pid).await;
     }
@@ -239,7 +228,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("pid");
         let task = shell(&format!("echo $$ > {}; exec sleep 1000", file.display()));
-        let running = tokio::spawn(async move { run(&task, PATIENCE).await });
+        let running = tokio::spawn(async move { run(&task, PATIENCE, |_| {}).await });
         let pid = loop {
             let text = std::fs::read_to_string(&file).unwrap_or_default();
             if let Some(pid) = text.strip_suffix('\n') {

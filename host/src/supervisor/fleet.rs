@@ -15,7 +15,8 @@
 //! A change alters one of the inputs on the left and settles the table: drivers are made for what is new, and told of
 //! what is different. What follows for the processes — starts, restarts, stops — is returned as [`Changes`], because it
 //! takes time and has an order; whoever asked for the change sees to it. Changes take [turns](Fleet::turn), so that what
-//! one removes is gone before the next begins.
+//! one removes is gone before the next begins. What is not in the file is [written down](Recorder) before a change is
+//! answered, so that the next daemon begins with it; it is gone once everything was taken down in order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,8 +25,10 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::OwnedMutexGuard;
 use tracing::{info, warn};
 
+use super::additions::{AddedProcess, Additions, Scale, add_members};
 use super::adopt::Next;
 use super::change::{needs_restart, of_replica};
+use super::recorder::Recorder;
 use super::{Context, Handle, OpenRun, Past, supervise};
 use crate::bounds;
 use crate::config::{Command, Group, ProcessConfig, Project, RestartPolicy, RestartWhen};
@@ -36,6 +39,7 @@ pub struct Fleet {
     context: Arc<Context>,
     table: RwLock<Table>,
     turn: Arc<tokio::sync::Mutex<()>>,
+    recorder: Recorder,
     /// The whole project was brought up, and not taken down since: what is added to it belongs up.
     is_up: AtomicBool,
 }
@@ -55,11 +59,7 @@ struct Table {
 
 struct Inputs {
     file: Arc<Project>,
-    /// In the order they were added.
-    added: Vec<(ProcessName, ProcessConfig)>,
-    groups: BTreeMap<String, Group>,
-    /// How many replicas there are, where that was said otherwise than by configuration.
-    scales: BTreeMap<ProcessName, u32>,
+    additions: Additions,
 }
 
 /// Where a process comes from.
@@ -67,7 +67,7 @@ struct Inputs {
 pub enum Origin {
     /// `ostler.toml`.
     File,
-    /// Added while this daemon runs.
+    /// Added to it, and kept until everything is taken down.
     Added,
     /// It runs, and nothing configures it any more: an earlier daemon's.
     Orphan,
@@ -95,23 +95,34 @@ impl Changes {
 
 impl Fleet {
     /// Makes a driver for each process of the project, and for what runs though the configuration has lost it.
-    /// `pasts` is what earlier daemons left. Must be called within the runtime.
-    pub fn new(context: Arc<Context>, project: Project, mut pasts: BTreeMap<ProcessName, Past>) -> Self {
-        let scales = scales_left(&project, &pasts);
+    /// `additions` and `pasts` are what earlier daemons left. Returns also what is left of a removal that a daemon
+    /// died in: to be retired. Must be called within the runtime.
+    pub fn new(
+        context: Arc<Context>,
+        project: Project,
+        mut additions: Additions,
+        mut pasts: BTreeMap<ProcessName, Past>,
+    ) -> (Self, Changes) {
+        add_scales_left(&mut additions, &project, &pasts);
         let was_up = pasts.values().any(|past| matches!(past, Past::Open(_)));
+        let recorder = Recorder::spawn(Arc::clone(&context.catalogue), additions.rows());
         let file = Arc::new(project);
-        let inputs = Inputs { file: Arc::clone(&file), added: Vec::new(), groups: BTreeMap::new(), scales };
+        let inputs = Inputs { file: Arc::clone(&file), additions };
         let mut table = Table { inputs, project: file, configs: BTreeMap::new(), handles: BTreeMap::new() };
         settle(&context, &mut table, &mut pasts);
+        let mut left = Changes::default();
         for (name, past) in pasts {
             let Past::Open(open) = past else { continue };
-            warn!(process = %name, "runs, but is not in the configuration any more");
+            // A replica beyond the number, or one that was being removed.
+            let leaves = table.project.processes.contains_key(&name.base()) || is_leaving(&open);
+            warn!(process = %name, leaves, "runs, but is not in the configuration any more");
             let config = orphan_config(&open);
             let handle = supervise(Arc::clone(&context), name.clone(), Arc::new(config), Past::Open(open));
+            left.removed.extend(leaves.then(|| handle.clone()));
             table.handles.insert(name, handle);
         }
-        let turn = Arc::default();
-        Self { context, table: RwLock::new(table), turn, is_up: AtomicBool::new(was_up) }
+        let (table, is_up) = (RwLock::new(table), AtomicBool::new(was_up));
+        (Self { context, table, turn: Arc::default(), recorder, is_up }, left)
     }
 
     /// Returns what every driver works with.
@@ -160,21 +171,30 @@ impl Fleet {
         let (table, base) = (self.table(), name.base());
         if table.inputs.file.processes.contains_key(&base) {
             Some(Origin::File)
-        } else if table.inputs.added.iter().any(|(added, _)| *added == base) {
+        } else if table.inputs.additions.processes.iter().any(|added| added.name == base) {
             Some(Origin::Added)
         } else {
             table.handles.contains_key(name).then_some(Origin::Orphan)
         }
     }
 
-    /// Returns how many processes were added while this daemon runs.
+    /// Returns how many processes were added.
     pub fn count_added(&self) -> usize {
-        self.table().inputs.added.len()
+        self.table().inputs.additions.processes.len()
     }
 
-    /// Returns how many groups were made while this daemon runs.
+    /// Returns how many groups were made, or put more into.
     pub fn count_groups(&self) -> usize {
-        self.table().inputs.groups.len()
+        self.table().inputs.additions.groups.len()
+    }
+
+    /// Says what would be lost if the daemon died now, and why, when what was added could not be written down.
+    pub fn unrecorded(&self) -> Option<String> {
+        let problem = self.recorder.trouble()?;
+        Some(format!(
+            "what was added, grouped or scaled last is not written down and would be lost with this daemon; it is tried \
+             again: {problem}"
+        ))
     }
 
     /// Returns whether the whole project was brought up.
@@ -194,58 +214,56 @@ impl Fleet {
 
     /// Puts what the file says now in place of what it said. What was added under a name that it now has is the
     /// file's from then on, and where it says another number of replicas, that is the number.
-    pub fn take_file(&self, _turn: &Turn, project: Project) -> Changes {
+    pub async fn take_file(&self, _turn: &Turn, project: Project) -> Changes {
         self.change(|inputs| {
-            let replicas = |project: &Project, name: &ProcessName| {
-                project.processes.get(name).map(|config| config.replicas)
-            };
-            inputs.scales.retain(|name, _| {
-                let (old, new) = (replicas(&inputs.file, name), replicas(&project, name));
-                old == new || new.is_none()
-            });
-            inputs.added.retain(|(name, _)| !project.processes.contains_key(name));
+            inputs.additions.yield_to(&project);
             inputs.file = Arc::new(project);
         })
+        .await
     }
 
-    /// Adds a process, until the daemon ends.
-    pub fn add(&self, _turn: &Turn, name: ProcessName, config: ProcessConfig) -> Changes {
-        self.change(|inputs| inputs.added.push((name, config)))
+    /// Adds a process, until it is removed or everything is taken down.
+    pub async fn add(&self, _turn: &Turn, added: AddedProcess) -> Changes {
+        self.change(|inputs| inputs.additions.processes.push(added)).await
     }
 
     /// Takes an added process away, and out of the groups it was put into.
-    pub fn remove(&self, _turn: &Turn, name: &ProcessName) -> Changes {
+    pub async fn remove(&self, _turn: &Turn, name: &ProcessName) -> Changes {
         self.change(|inputs| {
-            inputs.added.retain(|(added, _)| added != name);
-            inputs.scales.remove(name);
-            for group in inputs.groups.values_mut() {
+            let additions = &mut inputs.additions;
+            additions.processes.retain(|added| added.name != *name);
+            additions.scales.remove(name);
+            for group in additions.groups.values_mut() {
                 group.members.retain(|member| member != name);
             }
         })
+        .await
     }
 
     /// Says how many replicas of a process there are, from 1 to [`bounds::REPLICAS_MAX`].
-    pub fn scale(&self, _turn: &Turn, name: &ProcessName, replicas: u32) -> Changes {
+    pub async fn scale(&self, _turn: &Turn, name: &ProcessName, replicas: u32) -> Changes {
         self.change(|inputs| {
-            let configured =
-                inputs.file.processes.get(name).is_some_and(|config| config.replicas == replicas);
-            if configured {
-                inputs.scales.remove(name);
+            let configured = inputs.additions.configured(name, &inputs.file).unwrap_or(1);
+            if configured == replicas {
+                inputs.additions.scales.remove(name);
             } else {
-                inputs.scales.insert(name.clone(), replicas);
+                inputs.additions.scales.insert(name.clone(), Scale { replicas, configured });
             }
         })
+        .await
     }
 
-    /// Makes a group, or puts members into one that there is, until the daemon ends.
-    pub fn add_group(&self, _turn: &Turn, name: &str, group: Group) {
+    /// Makes a group, or puts members into one that there is, until everything is taken down.
+    pub async fn add_group(&self, _turn: &Turn, name: &str, group: Group) {
         self.change(|inputs| {
             let known = inputs
+                .additions
                 .groups
                 .entry(name.to_owned())
                 .or_insert_with(|| Group { members: Vec::new(), ..group.clone() });
             add_members(known, &group.members);
-        });
+        })
+        .await;
     }
 
     /// Lets go of drivers that were retired.
@@ -256,10 +274,16 @@ impl Fleet {
         }
     }
 
-    fn change(&self, alter: impl FnOnce(&mut Inputs)) -> Changes {
-        let mut table = self.table_mut();
-        alter(&mut table.inputs);
-        settle(&self.context, &mut table, &mut BTreeMap::new())
+    /// Changes the inputs, which takes effect at once, and writes down what the next daemon has to know of it.
+    async fn change(&self, alter: impl FnOnce(&mut Inputs)) -> Changes {
+        let (changes, rows) = {
+            let mut table = self.table_mut();
+            alter(&mut table.inputs);
+            let changes = settle(&self.context, &mut table, &mut BTreeMap::new());
+            (changes, table.inputs.additions.rows())
+        };
+        self.recorder.record(rows).await;
+        changes
     }
 
     fn table(&self) -> RwLockReadGuard<'_, Table> {
@@ -322,12 +346,12 @@ fn settle(context: &Arc<Context>, table: &mut Table, pasts: &mut BTreeMap<Proces
 /// Puts the file and what was added to it together.
 fn in_force(inputs: &Inputs) -> Project {
     let mut project = (*inputs.file).clone();
-    for (name, config) in &inputs.added {
+    for AddedProcess { name, config, .. } in &inputs.additions.processes {
         if project.processes.insert(name.clone(), config.clone()).is_none() {
             project.order.push(name.clone());
         }
     }
-    for (name, added) in &inputs.groups {
+    for (name, added) in &inputs.additions.groups {
         match project.groups.get_mut(name) {
             Some(group) => add_members(group, &added.members),
             None => drop(project.groups.insert(name.clone(), added.clone())),
@@ -339,36 +363,37 @@ fn in_force(inputs: &Inputs) -> Project {
     project
 }
 
-fn add_members(group: &mut Group, members: &[ProcessName]) {
-    for member in members {
-        if !group.members.contains(member) {
-            group.members.push(member.clone());
-        }
-    }
-}
-
 fn replicas(inputs: &Inputs, base: &ProcessName, project: &Project) -> u32 {
     let configured = project.processes.get(base).map_or(1, |config| config.replicas);
-    inputs.scales.get(base).copied().unwrap_or(configured).clamp(1, bounds::REPLICAS_MAX)
+    let scale = inputs.additions.scales.get(base).map(|scale| scale.replicas);
+    scale.unwrap_or(configured).clamp(1, bounds::REPLICAS_MAX)
 }
 
-/// Returns the scales that an earlier daemon was given, as far as replicas that still run, or are wanted up, tell of
-/// them.
-fn scales_left(project: &Project, pasts: &BTreeMap<ProcessName, Past>) -> BTreeMap<ProcessName, u32> {
-    let mut scales = BTreeMap::new();
+/// Adds the scales that an earlier daemon was given and could not write down, as far as replicas that still run, or are
+/// wanted up, tell of them.
+fn add_scales_left(additions: &mut Additions, file: &Project, pasts: &BTreeMap<ProcessName, Past>) {
+    let mut found = BTreeMap::new();
     for (name, past) in pasts {
         let lives = match past {
-            Past::Open(_) => true,
+            Past::Open(open) => !is_leaving(open),
             Past::Ended(last) => matches!(last.next, Next::Policy | Next::Start),
             Past::Nothing => false,
         };
         let base = name.base();
-        if lives && project.processes.get(&base).is_some_and(|config| name.replica() > config.replicas) {
-            let scale = scales.entry(base).or_insert(1);
-            *scale = name.replica().max(*scale);
+        let Some(configured) = additions.configured(&base, file) else { continue };
+        if lives && name.replica() > configured && !additions.scales.contains_key(&base) {
+            let scale = found.entry(base).or_insert(Scale { replicas: 1, configured });
+            scale.replicas = name.replica().max(scale.replicas);
         }
     }
-    scales
+    additions.scales.extend(found);
+    // What was dropped in favour of the file has done its part.
+    additions.scales.retain(|_, scale| scale.replicas != scale.configured);
+}
+
+/// Returns whether a run was told to stop, and to stay so.
+fn is_leaving(open: &OpenRun) -> bool {
+    open.stop_asked && !open.wanted
 }
 
 fn orphan_config(open: &OpenRun) -> ProcessConfig {

@@ -109,6 +109,17 @@ fn notify_spec(context: &Context, run: RunId, config: &ProcessConfig) -> Option<
     is_asked.then(|| NotifySpec { path: context.notify_socket(run), watchdog })
 }
 
+/// Returns what should be known of a run of an earlier daemon's that is to say how it is and has no socket to say it
+/// to, because that was configured while no daemon ran.
+pub(super) fn notify_warning(context: &Context, run: RunId, config: &ProcessConfig) -> Option<String> {
+    notify_spec(context, run, config)?;
+    let spec = LaunchSpec::read(&context.run_dir(run)).ok()?;
+    spec.notify.is_none().then(|| {
+        "it was started without NOTIFY_SOCKET, before `ready.notify` or `health.watchdog` was configured; restart it"
+            .to_owned()
+    })
+}
+
 /// Returns the program and its arguments as they are executed.
 pub(super) fn words(config: &ProcessConfig) -> Vec<String> {
     words_of(&config.command)

@@ -25,6 +25,7 @@
 //! Supervisor and pipeline do not know each other: what a run prints is announced as [`RunEvent`]s, which the daemon
 //! passes on, and what classifiers see comes back as [`Sign`]s.
 
+mod additions;
 mod adopt;
 mod cgroup;
 mod cgroup_site;
@@ -49,9 +50,11 @@ pub mod machine;
 mod policy;
 mod ports;
 mod preflight;
+mod printed;
 mod probe;
 pub mod procfs;
 mod ready;
+mod recorder;
 mod sampler;
 mod schedule;
 mod snapshot;
@@ -59,17 +62,21 @@ pub mod stats;
 mod tail;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
+pub use additions::{AddedProcess, Additions};
 pub use adopt::{LastRun, OpenRun, Past, boot_id, look_back};
 pub use cgroup::{Cgroups, InForce, clear_leftovers, live_remark};
 pub use cgroup_site::{Controllers, Hindrance};
 pub use change::has_ports_for;
 pub use disk::disk_trouble;
-pub use driver::supervise;
+pub use driver::{Actor, OwnAct, supervise};
 pub use fleet::{Changes, Fleet, Origin, Turn};
 pub use handle::{
     Checked, Handle, ReloadError, Reloaded, SendError, SignalError, StartError, Started, Stopped,
@@ -143,6 +150,14 @@ impl Context {
         self.sockets_dir.join(format!("n{run}"))
     }
 
+    /// Returns once all output of a run that is over is taken in. Asked in the order of events: who has seen that a run
+    /// is over may be ahead of those to whom its beginning is still on the way.
+    pub async fn drained(&self, run: RunId) {
+        let (reply, drained) = oneshot::channel();
+        let _ = self.events.send(RunEvent::Drained(run, reply));
+        let _ = drained.await;
+    }
+
     /// Removes the sockets of a run whose shim is gone, which may not have had the time for it.
     fn remove_sockets(&self, run: RunId) {
         let _ = std::fs::remove_file(self.shim_socket(run));
@@ -159,8 +174,12 @@ pub enum RunEvent {
     Output(RunId),
     /// The spool is complete; once it is read, the run's directory can go.
     Ended(RunId),
+    /// Somebody waits until all output of a run that is over is taken in.
+    Drained(RunId, oneshot::Sender<()>),
     /// Something to be said between the lines of a run, by Ostler itself.
     Remark(Remark),
+    /// Something was done to a process, or tried, that no caller had asked for.
+    Acted(OwnAct),
 }
 
 /// A line of Ostler's own in the log of a run.

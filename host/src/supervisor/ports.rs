@@ -236,7 +236,8 @@ impl Claims {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::net::TcpListener;
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::config::{Command, PortText, Ready};
@@ -316,6 +317,23 @@ mod tests {
         assert!(problem.ends_with("choose another port"), "{problem}");
         drop(squatter);
         assert_eq!(give(), Ok(Some(port)));
+    }
+
+    #[test]
+    fn connections_that_are_still_being_closed_take_no_port() {
+        let place = Place::new();
+        let ports = place.ports("shop");
+        // Of the port that is chosen, as a server would have had it.
+        let port = auto(&ports, "api");
+        let server = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let (accepted, _) = server.accept().unwrap();
+        // Whoever closes first keeps the port for a minute (TIME_WAIT of `tcp(7)`).
+        drop(accepted);
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+        drop((client, server));
+        assert_eq!(ports.give(&name("api"), Some(PortChoice::Fixed(port))), Ok(Some(port)));
+        assert_eq!(auto(&ports, "api"), port);
     }
 
     #[test]

@@ -51,9 +51,10 @@ pub enum StartProblem {
 }
 
 impl StartProblem {
-    /// Returns whether the same start may well work a moment later.
+    /// Returns whether the same start may well work a moment later: a port is given back by whoever has it, be that
+    /// what the last run has left behind or a stranger.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::System(_) | Self::Store(_) | Self::PortTaken { .. })
+        matches!(self, Self::System(_) | Self::Store(_) | Self::PortTaken { .. } | Self::NoFreePort)
     }
 }
 
@@ -101,6 +102,30 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn what_may_pass_is_what_others_may_undo() {
+        let text = || "why".to_owned();
+        let passing = [
+            StartProblem::System(text()),
+            StartProblem::Store(text()),
+            StartProblem::PortTaken { port: 8000, holder: text() },
+            StartProblem::NoFreePort,
+        ];
+        assert!(passing.iter().all(StartProblem::may_pass));
+        let lasting = [
+            StartProblem::NoDirectory("/x".into()),
+            StartProblem::NotADirectory("/x".into()),
+            StartProblem::NotInPath { program: text(), path: text() },
+            StartProblem::NoProgram("/x".into()),
+            StartProblem::ProgramIsDirectory("/x".into()),
+            StartProblem::NotExecutable("/x".into()),
+            StartProblem::AboveHardLimit { key: "nofile", wanted: text(), hard: text() },
+            StartProblem::Environment(text()),
+            StartProblem::Spawn(text()),
+        ];
+        assert!(!lasting.iter().any(StartProblem::may_pass));
+    }
 
     #[test]
     fn what_is_missing_is_named() {

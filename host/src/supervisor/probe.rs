@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::looks::{Looked, Looks, Purpose, Sight};
+use super::printed::LastWords;
 use super::{exec, http, procfs};
 use crate::config::{Check, Command, Endpoint, HttpCheck, HttpUrl, PortText};
 use crate::model::{RunId, Seq, Time};
@@ -149,19 +150,17 @@ async fn exec(subject: &Subject, command: &Command, limit: Duration) -> Sight {
     let Ok(Ok(spec)) = spec else { return Sight::bad("its launch spec cannot be read") };
     let words = words_of(command, subject.port);
     let shown: String = words.join(" ").chars().filter(|c| !c.is_control()).take(120).collect();
+    let words = words.into_iter().map(Into::into).collect();
     let task = exec::Task { words, cwd: spec.cwd, env: spec.env };
-    let finished = match exec::run(&task, limit).await {
-        Ok(finished) => finished,
+    let mut last = LastWords::default();
+    let ended = match exec::run(&task, limit, |bytes| last.take(bytes)).await {
+        Ok(ended) => ended,
         Err(error) => return Sight::bad(format!("`{shown}` cannot be run: {error}")),
     };
-    let said = finished.last_words().map(|words| format!(": {words}")).unwrap_or_default();
-    match finished.status {
-        Some(status) if status.success() => Sight::good(format!("`{shown}` ended with exit code 0{said}")),
-        Some(status) => {
-            use std::os::unix::process::ExitStatusExt;
-            let exit = crate::model::Exit { code: status.code(), signal: status.signal() };
-            Sight::bad(format!("`{shown}` ended with {exit}{said}"))
-        }
+    let said = last.told().map(|words| format!(": {words}")).unwrap_or_default();
+    match ended {
+        Some(exit) if exit.is_success() => Sight::good(format!("`{shown}` ended with exit code 0{said}")),
+        Some(exit) => Sight::bad(format!("`{shown}` ended with {exit}{said}")),
         None => Sight::bad(format!("`{shown}` did not end within {limit:?} and was killed{said}")),
     }
 }

@@ -97,11 +97,15 @@ impl Timetable {
     }
 }
 
-/// Tells `reports` of every time as it comes, and at once of the first.
-pub async fn follow(mut timetable: Timetable, reports: impl Fn(Tick) + Send) {
+/// Tells `reports` of every time as it comes by `clock`, and at once of the first.
+pub async fn follow(
+    mut timetable: Timetable,
+    clock: impl Fn() -> Timestamp + Send,
+    reports: impl Fn(Tick) + Send,
+) {
     reports(Tick::Next(timetable.next()));
     loop {
-        match timetable.look(Timestamp::now()) {
+        match timetable.look(clock()) {
             Look::Again(pause) => tokio::time::sleep(pause).await,
             Look::Tell(tick) => reports(tick),
             Look::Never => return,
@@ -119,6 +123,12 @@ fn time_of(timestamp: Timestamp) -> Time {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use tokio::sync::mpsc;
+    use tokio::time::{Instant, sleep_until};
+
     use super::*;
 
     /// Central European time by its rules, so that no database of time zones is needed.
@@ -197,6 +207,60 @@ mod tests {
             times("0 * * * *", "2025-10-25T23:30:00Z", 3),
             ["2025-10-26T00:00:00Z", "2025-10-26T01:00:00Z", "2025-10-26T02:00:00Z"]
         );
+    }
+
+    /// Follows the times of `cron` by a clock that goes with the runtime's, which stands still, but for what it was set
+    /// forward by.
+    fn follow_by(
+        cron: &str,
+        now: &str,
+        ahead: Arc<AtomicU64>,
+    ) -> (Instant, mpsc::UnboundedReceiver<(Duration, Tick)>) {
+        let (begun, start) = (Instant::now(), at(now));
+        let clock = move || start + begun.elapsed() + Duration::from_secs(ahead.load(Ordering::Relaxed));
+        let (sender, ticks) = mpsc::unbounded_channel();
+        let report = move |tick| {
+            let _ = sender.send((begun.elapsed(), tick));
+        };
+        tokio::spawn(follow(table(cron, now), clock, report));
+        (begun, ticks)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_follows_is_told_in_time_and_never_early() {
+        let (_, mut ticks) = follow_by("*/5 * * * *", "2026-11-20T11:58:30Z", Arc::default());
+        let next = |time: &str| Some(time_of(at(time)));
+        assert_eq!(ticks.recv().await.unwrap(), (Duration::ZERO, Tick::Next(next("2026-11-20T12:00:00Z"))));
+        for (seconds, follows) in [(90, "12:05:00"), (390, "12:10:00"), (690, "12:15:00")] {
+            let (came, tick) = ticks.recv().await.unwrap();
+            assert_eq!(tick, Tick::Due { next: next(&format!("2026-11-20T{follows}Z")) });
+            let late = came.checked_sub(Duration::from_secs(seconds)).expect("told early");
+            assert!(late < Duration::from_millis(20), "{late:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_jumps_is_noticed_at_the_next_look_and_what_was_missed_told_once() {
+        let ahead = Arc::new(AtomicU64::new(0));
+        let (begun, mut ticks) = follow_by("0 * * * *", "2026-11-20T12:00:00Z", Arc::clone(&ahead));
+        assert!(matches!(ticks.recv().await.unwrap().1, Tick::Next(_)));
+        sleep_until(begun + Duration::from_secs(95)).await;
+        // As after a sleep of the machine, which the runtime's clock knows nothing of.
+        ahead.store(3 * 60 * 60, Ordering::Relaxed);
+        let (came, tick) = ticks.recv().await.unwrap();
+        let (missed, next) = (at("2026-11-20T13:00:00Z"), at("2026-11-20T16:00:00Z"));
+        assert_eq!(tick, Tick::Missed { at: time_of(missed), next: Some(time_of(next)) });
+        assert!(came <= Duration::from_secs(95) + LOOK, "{came:?}");
+        let (came, tick) = ticks.recv().await.unwrap();
+        assert_eq!(tick, Tick::Due { next: Some(time_of(at("2026-11-20T17:00:00Z"))) });
+        assert!(came >= Duration::from_secs(60 * 60), "{came:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_never_comes_due_is_not_waited_for() {
+        let (_, mut ticks) = follow_by("0 0 31 2 *", "2026-11-20T12:00:00Z", Arc::default());
+        assert_eq!(ticks.recv().await.unwrap().1, Tick::Next(None));
+        assert_eq!(ticks.recv().await, None, "the task goes on");
     }
 
     #[test]

@@ -67,6 +67,9 @@ pub struct Snapshot {
     pub ready: bool,
     /// The current run's standard streams are a terminal.
     pub terminal: bool,
+    /// The terminal's cursor keys are told by the application's codes. Of a run that a shim of an earlier version looks
+    /// after this is not known.
+    pub application_keys: bool,
     /// When the current run began.
     pub started: Option<Time>,
     /// Restarts that nobody asked for, since the last manual start.
@@ -97,6 +100,7 @@ impl Snapshot {
             pid: None,
             ready: false,
             terminal: false,
+            application_keys: false,
             started: None,
             restarts: 0,
             exit: None,

@@ -1,8 +1,13 @@
 //! Hot reload: only what changed is touched, and a file that makes no sense changes nothing.
 
 use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
 
 use crate::harness::{Project, lives, until};
+
+/// Set in the environment of a child that is this program.
+const CHILD: &str = "OSTLER_TEST_CHILD";
 
 fn sleeper(name: &str, seconds: u32) -> String {
     format!("[process.{name}]\ncommand = \"sleep {seconds}\"\n")
@@ -86,6 +91,61 @@ fn policies_and_checks_change_under_a_running_process() {
     project.ok(&["reload-config"]);
     project.ok(&["wait", "api", "--ready"]);
     assert_eq!(project.pid("api"), pid);
+}
+
+/// Not a test: a process that says that it is well where somebody listens, and waits for its end.
+#[test]
+fn as_a_child() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    println!("up with watchdog {:?}", std::env::var("WATCHDOG_USEC").ok());
+    let socket = std::env::var_os("NOTIFY_SOCKET");
+    loop {
+        if let Some(socket) = &socket {
+            let words = b"READY=1\nWATCHDOG=1";
+            UnixDatagram::unbound().unwrap().send_to(words, socket).unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn a_process_that_is_to_say_how_it_is_from_now_on_is_restarted_with_a_socket_to_say_it_to() {
+    let me = std::env::current_exe().unwrap();
+    let child = format!(
+        "[process.api]\ncommand = [{:?}, \"--exact\", \"reload::as_a_child\", \"--nocapture\"]\n\
+         env = {{ {CHILD} = \"1\" }}\n",
+        me.display().to_string()
+    );
+    let project = Project::up(&child);
+    let mut pid = project.pid("api");
+    let restarted = serde_json::json!(["api"]);
+    let ready = "ready = { notify = true }\n";
+    // Another interval is told to a process once, at its start.
+    for keys in [
+        ready.to_owned(),
+        format!("{ready}health = {{ watchdog = \"30s\" }}\n"),
+        format!("{ready}health = {{ watchdog = \"60s\" }}\n"),
+        "health = { watchdog = \"60s\" }\n".to_owned(),
+    ] {
+        project.write(&format!("{child}{keys}"));
+        let reply = project.json(&["reload-config", "--json"]);
+        if keys.contains("notify") {
+            assert_eq!(reply["restarted"], restarted, "{keys}: {reply}");
+            assert_ne!(project.pid("api"), pid, "{keys}");
+            project.ok(&["wait", "api", "--ready", "--timeout", "60s"]);
+        } else {
+            // It has all it needs.
+            assert_eq!(reply["restarted"], serde_json::json!([]), "{reply}");
+            assert_eq!(project.pid("api"), pid, "{keys}");
+        }
+        pid = project.pid("api");
+    }
+    for interval in ["None", "Some(\"30000000\")", "Some(\"60000000\")"] {
+        let line = format!("up with watchdog {interval}");
+        until(&line, || project.ok(&["logs", "api"]).contains(&line));
+    }
 }
 
 #[test]

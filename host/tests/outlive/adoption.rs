@@ -1,11 +1,13 @@
 //! What the next daemon makes of what a dead one left, wherever it stood when it died.
 
 use std::fs;
+use std::path::Path;
 use std::process::Stdio;
 
 use rustix::process::Signal;
+use serde_json::Value;
 
-use crate::harness::{Project, eventually, kill, lives, parent_of, start_of};
+use crate::harness::{Project, TELLER, eventually, kill, lives, parent_of, start_of};
 
 /// Prints a line and waits for ever.
 const STILL: &str = "[process.still]\ncommand = \"echo up; exec sleep 1000\"\nshell = true\n";
@@ -172,6 +174,92 @@ fn a_dead_shim_is_told_of_everywhere() {
             pid = project.pid_of("still");
         }
     }
+}
+
+#[test]
+fn where_a_killed_shim_may_have_lost_output_the_log_says_so_once() {
+    let project = Project::new(TELLER);
+    let told = || fs::read_to_string(project.path("project/told")).unwrap_or_default().trim().parse().ok();
+    let until_told = |more: u64| eventually("it has told more", || told().filter(|told| *told >= more));
+    project.ok(&["up", "-d"]);
+    let runs = project.state().join("runs");
+    project.ok(&["stop", "teller"]);
+    for (run, is_crash) in [(2, false), (3, true)] {
+        let _ = fs::remove_file(project.path("project/told"));
+        project.ok(&["start", "teller"]);
+        until_told(20);
+        let shim = parent_of(project.pid_of("teller"));
+        if is_crash {
+            project.crash();
+        }
+        // From now on what is told stays in the pipe.
+        kill(shim, Signal::STOP);
+        let lost_from: u64 = eventually("it tells something", told);
+        until_told(lost_from + 10);
+        if is_crash {
+            copy_files(&runs.join("3"), &project.path("copy")).unwrap();
+        }
+        kill(shim, Signal::KILL);
+        project.until("teller", "failed");
+        let lines = eventually("the log says what it knows", || {
+            let lines: Vec<Value> =
+                project.lines("teller").into_iter().filter(|line| line["run"] == run).collect();
+            lines
+                .iter()
+                .any(|line| line["text"].as_str().unwrap().contains("may be missing here"))
+                .then_some(lines)
+        });
+        let stored = lines.iter().filter(|line| line["stream"] == "stdout").count() as u64;
+        assert!(stored < lost_from + 10 && stored > 0, "{stored} lines are stored, {lost_from} were told");
+        let is_mark =
+            |line: &Value| line["text"].as_str().unwrap().starts_with("[ostler] output may be missing");
+        let marks: Vec<usize> = (0..lines.len()).filter(|index| is_mark(&lines[*index])).collect();
+        let last = lines.iter().rposition(|line| line["stream"] == "stdout").unwrap();
+        assert!(marks.len() == 1 && marks[0] > last, "{marks:?} behind {last}");
+        let mark = &lines[marks[0]];
+        assert_eq!((&mark["stream"], &mark["level"]), (&"ostler".into(), &"warn".into()), "{mark}");
+        let diagnosis = project.ok(&["diagnose", "teller"]);
+        assert!(diagnosis.contains("the last of its output may be missing"), "{diagnosis}");
+    }
+    // Nobody says so of a run that has ended in order.
+    project.ok(&["start", "teller"]);
+    project.ok(&["stop", "teller"]);
+    let is_told = |line: &Value| line["run"] == 4 && line["stream"] == "ostler";
+    assert!(!project.lines("teller").iter().any(is_told));
+    // Nor does a daemon that comes later, though the one before it died before it could remove the directory.
+    project.crash();
+    copy_files(&project.path("copy"), &runs.join("3")).unwrap();
+    project.ok(&["ps"]);
+    eventually("the directory is gone", || (!runs.join("3").exists()).then_some(()));
+    let marks =
+        project.lines("teller").into_iter().filter(|line| line["text"].as_str().unwrap().contains("here:"));
+    assert_eq!(marks.count(), 2);
+}
+
+/// Copies a directory of files.
+fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)?.flatten() {
+        fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_run_that_cannot_say_what_it_is_asked_for_since_is_told_of() {
+    let project = Project::new(STILL);
+    project.ok(&["up", "-d"]);
+    let pid = project.pid_of("still");
+    let warning = || project.json(&["inspect", "still", "--json"])["warning"].to_string();
+    assert_eq!(warning(), "null");
+    project.crash();
+    let config = project.path("project/ostler.toml");
+    fs::write(&config, format!("{STILL}ready = {{ notify = true }}\n")).unwrap();
+    // A child is not ended because its daemon was.
+    assert_eq!(project.pid_of("still"), pid);
+    assert!(warning().contains("started without NOTIFY_SOCKET"), "{}", warning());
+    project.ok(&["restart", "still"]);
+    assert_eq!(warning(), "null");
 }
 
 #[test]

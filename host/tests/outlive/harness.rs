@@ -14,6 +14,11 @@ use serde_json::{Value, json};
 /// Longest wait for anything; reached only when a test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A process that counts, and writes down in a file `told` how far it has come.
+pub const TELLER: &str = "[process.teller]\n\
+    command = \"i=0; while :; do i=$((i+1)); echo line $i; echo $i > told; sleep 0.02; done\"\n\
+    shell = true\nrestart = \"never\"\n";
+
 /// Waits until a look finds something.
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
@@ -153,6 +158,22 @@ impl Project {
     /// Waits for a line in the whole log.
     pub fn until_logged(&self, text: &str) {
         eventually(text, || self.ok(&["logs"]).contains(text).then_some(()));
+    }
+
+    /// Returns what is in the log of a process, oldest first.
+    pub fn lines(&self, name: &str) -> Vec<Value> {
+        let lines = self.ok(&["logs", name, "--json", "-n", "10000"]);
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Asserts that the lines of a process that counts from 1 are all there, each once and in order; returns how many.
+    pub fn count(&self, name: &str) -> usize {
+        let lines = self.lines(name);
+        let printed = lines.iter().filter(|line| line["stream"] == "stdout");
+        let printed: Vec<&str> = printed.map(|line| line["text"].as_str().unwrap()).collect();
+        let expected: Vec<String> = (1..=printed.len()).map(|number| format!("line {number}")).collect();
+        assert_eq!(printed, expected, "lines are missing, or there twice");
+        printed.len()
     }
 
     /// The project's state directory.

@@ -1,4 +1,5 @@
-//! A supervisor without the rest of a daemon: drivers with real shims and children, and configurations made by hand.
+//! A supervisor without the rest of a daemon: drivers with real shims and children, and configurations made by hand;
+//! and a clock that stands still while shims and children go on.
 //!
 //! The child of most tests is this very test program, which does what it reads from its standard input; so a test
 //! decides when what happens.
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use ostler::config::{Command, EnvVars, ProcessConfig, RestartPolicy, RestartWhen};
 use ostler::model::ProcessName;
+use ostler::shim::tree::{Process, descendants};
 use ostler::store::{Catalogue, Store};
 use ostler::supervisor::{
     Cgroups, Context, Handle, Past, Ports, RunEvent, ShimProgram, Snapshot, look_back, supervise,
@@ -90,6 +92,53 @@ impl Daemon {
         self.handle().stop().await;
         let sockets: Vec<_> = std::fs::read_dir(self.dir.path().join("run")).unwrap().flatten().collect();
         assert!(sockets.is_empty(), "left behind: {sockets:?}");
+    }
+}
+
+impl Drop for Daemon {
+    /// Ends what a test that failed has left running: shims are known by the run's directory among their arguments.
+    fn drop(&mut self) {
+        self.handle = None;
+        let runs = self.context.runs_dir.display().to_string();
+        for shim in std::fs::read_dir("/proc").unwrap().flatten() {
+            let Some(shim) = shim.file_name().to_str().and_then(|pid| pid.parse().ok()) else { continue };
+            let words = std::fs::read(format!("/proc/{shim}/cmdline")).unwrap_or_default();
+            if !String::from_utf8_lossy(&words).contains(&runs) {
+                continue;
+            }
+            // The shim first, so that nobody reports an end to be restarted after, and the children by what they were.
+            let tree: Vec<_> = Process::with_pid(shim).into_iter().chain(descendants(shim)).collect();
+            for process in tree {
+                let _ = process.signal(libc::SIGKILL);
+            }
+        }
+    }
+}
+
+/// The clock of a test's runtime, which stands still: it goes on when the test says so, and by as much. Shims, children
+/// and sockets know nothing of that. For tests that begin with a paused clock.
+pub struct Clock {
+    /// The runtime would let time pass whenever nobody has anything to do, such as while a shim works. It does not as
+    /// long as it has a blocking task; this one ends with the clock, or with all patience, so that a wait in vain ends.
+    _held: std::sync::mpsc::Sender<()>,
+}
+
+impl Clock {
+    pub fn stop() -> Self {
+        let (held, end) = std::sync::mpsc::channel();
+        tokio::task::spawn_blocking(move || end.recv_timeout(4 * PATIENCE));
+        Self { _held: held }
+    }
+
+    /// Lets time pass, and the driver do what is due then. What others do after that takes its own time.
+    pub async fn advance(&self, time: Duration, handle: &Handle) {
+        tokio::time::advance(time).await;
+        // Timers are looked at when the runtime has nothing else to do. When the driver answers for the second time it
+        // has dealt with all that was due.
+        for _ in 0..2 {
+            tokio::task::spawn_blocking(|| ()).await.unwrap();
+            handle.ping().await;
+        }
     }
 }
 

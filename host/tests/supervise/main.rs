@@ -1,6 +1,8 @@
 //! Restarts, readiness, health and `sd_notify`, with real shims and children.
 
 mod harness;
+mod ports;
+mod waits;
 
 use std::time::Duration;
 

@@ -20,6 +20,9 @@ fn when_the_minute_is_full_what_is_due_runs_unless_it_still_runs() {
         [process.stopped]
         command = "echo ran"
         schedule = "* * * * *"
+        [process.broken]
+        command = "/no/such/program"
+        schedule = "* * * * *"
         "#,
     );
     project.ok(&["up", "-d"]);
@@ -36,6 +39,15 @@ fn when_the_minute_is_full_what_is_due_runs_unless_it_still_runs() {
     project.until("replaced", |view| view["pid"].is_number() && view["pid"] != replaced["pid"], || {});
     assert!(!Path::new(&format!("/proc/{}", replaced["pid"])).exists(), "the first one still runs");
     assert!(project.process("stopped")["run"].is_null(), "a stop suspends the schedule");
+
+    // Nobody asked for any of that; it is in the audit log all the same, and what was left out is not.
+    assert_eq!(project.until_audited("schedule", "start", "quick").outcome, "ok");
+    assert_eq!(project.until_audited("schedule", "restart", "replaced").outcome, "ok");
+    let failed = project.until_audited("schedule", "start", "broken").outcome;
+    assert!(failed.starts_with("failed: program /no/such/program does not exist"), "{failed}");
+    for (verb, process) in [("restart", "left"), ("start", "stopped")] {
+        assert_eq!(project.audited("schedule", verb, process), None);
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use ostler::store::{AuditRecord, Catalogue};
 use serde_json::Value;
 
 /// Longest wait for anything; reached only when a test fails.
@@ -115,6 +116,29 @@ impl Project {
             assert!(Instant::now() < deadline, "no {text:?} in {remarks:?}");
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Waits until the audit log has an act upon a process that no caller had asked for, and returns it.
+    pub fn until_audited(&self, actor: &str, verb: &str, process: &str) -> AuditRecord {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(found) = self.audited(actor, verb, process) {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "no {verb} of {process} by {actor}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Returns the last such act, if there was one.
+    pub fn audited(&self, actor: &str, verb: &str, process: &str) -> Option<AuditRecord> {
+        let status = self.json(&["status", "--json"]);
+        let catalogue = PathBuf::from(status["state_dir"].as_str().unwrap()).join("catalogue.sqlite");
+        let entries = Catalogue::open(&catalogue).unwrap().audit(1000).unwrap();
+        entries.into_iter().find(|entry| {
+            (entry.surface.as_str(), entry.caller.as_str()) == ("daemon", actor)
+                && (entry.verb.as_str(), entry.target.as_str()) == (verb, process)
+        })
     }
 
     /// Returns why the runs of a process were started, newest first.

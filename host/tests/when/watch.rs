@@ -57,6 +57,11 @@ fn a_file_that_counts_restarts_once_and_one_that_does_not_never() {
     assert!(remarks.iter().all(|remark| !remark.contains("log") && !remark.contains("test")), "{remarks:?}");
     let reasons = project.reasons("api");
     assert_eq!(reasons[0], "watch: src/other.py changed");
+    let is_audited = |_: &Value| {
+        let act = project.until_audited("watch", "restart", "api");
+        act.detail == "src/other.py changed" && act.outcome == "ok"
+    };
+    project.until("api", is_audited, || {});
 }
 
 #[test]
@@ -147,9 +152,9 @@ fn a_change_may_reload_or_signal_instead() {
             "#
         )
     };
-    for (action, got, told) in [
-        ("reload", "got hup", "reloading: a.conf changed"),
-        ("SIGUSR2", "got usr2", "SIGUSR2 sent: a.conf changed"),
+    for (action, got, told, (verb, detail)) in [
+        ("reload", "got hup", "reloading: a.conf changed", ("reload", "a.conf changed")),
+        ("SIGUSR2", "got usr2", "SIGUSR2 sent: a.conf changed", ("signal", "SIGUSR2: a.conf changed")),
     ] {
         let project = Project::new(&config(action));
         project.ok(&["up", "-d"]);
@@ -159,6 +164,8 @@ fn a_change_may_reload_or_signal_instead() {
         project.until("api", has_got_it, now_and_then(&project, "a.conf", "x"));
         project.until_remark("api", told);
         assert_eq!(project.process("api")["pid"], pid);
+        let act = project.until_audited("watch", verb, "api");
+        assert_eq!((act.detail.as_str(), act.outcome.as_str()), (detail, "ok"));
     }
 }
 

@@ -5,10 +5,10 @@ use crate::api::AddRequest;
 use crate::cli::exit::CliError;
 use crate::cli::render;
 
-/// Adds a process that lives until the daemon ends, and starts it
+/// Adds a process until `ostler down`, and starts it
 ///
-/// It works without an ostler.toml too. What to write there to keep the process is printed on
-/// standard error.
+/// It is kept when the daemon is killed or upgraded, and works without an ostler.toml too. What to
+/// write there to keep the process for good is printed on standard error.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -66,10 +66,8 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         None => context.print(&format!("{}\n", render::one_line(context.palette, &reply.process)))?,
     }
     if !reply.existed {
-        context.note(&format!(
-            "it lives until the daemon ends; to keep it, write into ostler.toml:\n{}",
-            reply.keep
-        ));
+        context
+            .note(&format!("`ostler down` forgets it; to keep it, write into ostler.toml:\n{}", reply.keep));
     }
     match reply.failure {
         Some(failure) => Err(CliError::failed(failure)

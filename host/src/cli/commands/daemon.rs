@@ -26,6 +26,10 @@ use crate::daemon::{Daemon, DaemonError, Ended, Inherited, Legacy, LockError, No
 /// How long a daemon that somebody's command has started may take to make room for that of a service manager.
 const OUST_WAIT: Duration = Duration::from_secs(20);
 
+/// Pause after a connection that could not be taken: long enough that a daemon without descriptors or memory does not
+/// use up a processor asking again, short enough that nobody who waits notices.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
 /// Runs the project's daemon in the foreground
 ///
 /// Other commands start it in the background when they need it, so this is for looking into it,
@@ -132,7 +136,10 @@ impl Service {
             Some(mut inherited) => {
                 inherited.bury_children();
                 match inherited.failure.take() {
-                    Some(failure) => daemon.warn(format!("the upgrade of this daemon failed: {failure}")),
+                    Some(failure) => {
+                        daemon.warn(format!("the upgrade of this daemon failed: {failure}"));
+                        daemon.api().upgrade_failed(&failure).await;
+                    }
                     None => info!(from = inherited.from, to = VERSION, "took over from another program"),
                 }
             }
@@ -156,15 +163,12 @@ impl Service {
         }
     }
 
-    async fn start(
-        &self,
-        mut inherited: Option<&mut Inherited>,
-    ) -> Result<(Daemon, UnixListener), StartReport> {
+    async fn start(&self, inherited: Option<&mut Inherited>) -> Result<(Daemon, UnixListener), StartReport> {
         let socket = self.paths.socket();
         let deadline = tokio::time::Instant::now() + OUST_WAIT;
         let mut ousted = None;
         let daemon = loop {
-            match Daemon::start(self.paths.clone(), inherited.as_deref_mut()).await {
+            match Daemon::start(self.paths.clone(), inherited.as_deref()).await {
                 // Somebody's command was faster. A service manager means to have the daemon that it watches.
                 Err(DaemonError::Locked(LockError::Held { pid }))
                     if self.notifier.is_heard() && tokio::time::Instant::now() < deadline =>
@@ -227,6 +231,7 @@ impl Service {
         let error = legacy.hand_on(program, &self.arguments(), self.notifier.variables());
         warn!(%error, "it cannot be executed; this daemon goes on");
         daemon.warn(format!("the upgrade to {} failed: {error}", program.display()));
+        daemon.api().upgrade_failed(&error.to_string()).await;
         self.notifier.tell(&status(&daemon.api()));
         listener
     }
@@ -305,7 +310,7 @@ async fn accept(listener: &UnixListener, server: &mut Server) {
             Err(error) => {
                 // No descriptors are left, or memory: it does not help to ask again at once.
                 warn!(%error, "a connection could not be taken");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tokio::time::sleep(ACCEPT_AGAIN).await;
             }
         }
     }

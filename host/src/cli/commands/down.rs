@@ -8,7 +8,9 @@ use crate::daemon::Paths;
 /// Stops every process, dependents first, and the daemon
 ///
 /// Returns once all are gone. When nothing runs that is what was asked for: success.
+/// What was added, grouped or scaled besides ostler.toml is forgotten.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct Args {}
 
 /// Stops everything.
@@ -16,8 +18,8 @@ pub async fn run(_args: Args, context: &Context) -> Outcome {
     let paths = context.paths()?;
     let client = match context.running_client(&paths).await? {
         Some(client) => client,
-        // A daemon that was killed leaves processes behind; the next one takes them up, and down.
-        None if launch::left_runs_behind(&paths) => context.client_of(&paths).await?,
+        // A daemon that was killed leaves processes behind, and what was added; the next one takes them up, and down.
+        None if launch::left_anything_behind(&paths) => context.client_of(&paths).await?,
         None => {
             context.print(&format!("nothing runs in {}\n", dir(&paths)))?;
             return Ok(Code::Done);

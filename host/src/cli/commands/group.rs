@@ -10,7 +10,7 @@ use crate::config::parse_duration;
 /// Lists groups of processes, makes them, and adds to them
 ///
 /// A group's name stands for its members in up, start, stop, restart, logs and wait. Groups of
-/// ostler.toml stay; what is made or added here lives until the daemon ends.
+/// ostler.toml stay; what is made or added here is kept until `ostler down`.
 #[derive(Debug, clap::Subcommand)]
 #[command(verbatim_doc_comment)]
 pub enum Command {

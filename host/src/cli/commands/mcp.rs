@@ -20,7 +20,7 @@ use crate::mcp;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// Sets of tools, separated by commas: core, or all
+    /// Sets of tools, separated by commas: core, processes, groups, or all
     #[arg(long, value_name = "LIST", default_value = "core")]
     toolsets: String,
 }
@@ -41,6 +41,11 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
 struct Project(Paths);
 
 impl mcp::Daemons for Project {
+    fn last_has_died(&self) -> bool {
+        // One that ends in order removes its socket before anything else.
+        self.0.socket().exists()
+    }
+
     async fn find(&self) -> Option<UnixStream> {
         launch::connect(&self.0).await.ok().flatten()
     }

@@ -4,7 +4,7 @@ use super::{Code, Context, Outcome, first_failure};
 use crate::cli::exit::CliError;
 use crate::cli::render;
 
-/// Takes away processes that were added while the daemon runs
+/// Takes away processes that were added
 ///
 /// Each is stopped first. Those of ostler.toml are taken away there.
 #[derive(Debug, clap::Args)]

@@ -1,7 +1,7 @@
 //! `ostler restart`
 
-use super::{Code, Context, Outcome, first_failure};
-use crate::cli::client::Client;
+use super::wait::Patience;
+use super::{Code, Context, Outcome, first_failure, start};
 use crate::cli::exit::CliError;
 use crate::cli::render;
 
@@ -15,34 +15,21 @@ pub struct Args {
     /// Restarts every process that runs
     #[arg(long, conflicts_with = "names")]
     all: bool,
+
+    #[command(flatten)]
+    patience: Patience,
 }
 
 /// Restarts processes, and goes on with the next when one cannot be started.
 pub async fn run(args: Args, context: &Context) -> Outcome {
-    let mut client = context.client().await?;
     if args.all {
-        return restart_all(&mut client, context).await;
+        return restart_all(&args.patience, context).await;
     }
-    let mut code = Code::Done;
-    for name in args.names {
-        match client.restart(name).await {
-            Ok(reply) => {
-                if let Some(warning) = &reply.warning {
-                    context.note(warning);
-                }
-                context.print(&render::started(context.palette, &reply))?;
-            }
-            Err(error) if error.is_refusal() => {
-                code = first_failure(code, context.tell(&CliError::from(error)));
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(code)
+    start::each(args.names, &args.patience, context, async |client, name| client.restart(name).await).await
 }
 
-async fn restart_all(client: &mut Client, context: &Context) -> Outcome {
-    let reply = client.restart_all().await?;
+async fn restart_all(patience: &Patience, context: &Context) -> Outcome {
+    let reply = context.client().await?.restart_all().await?;
     for view in &reply.started {
         context.print(&format!("{}\n", render::one_line(context.palette, view)))?;
     }
@@ -53,6 +40,9 @@ async fn restart_all(client: &mut Client, context: &Context) -> Outcome {
     for failure in &reply.failed {
         let error = CliError::failed(format!("{}: {}", failure.name, failure.reason));
         code = first_failure(code, context.tell(&error));
+    }
+    for view in &reply.started {
+        code = first_failure(code, patience.wait(context, &view.name).await?);
     }
     Ok(code)
 }

@@ -8,8 +8,8 @@ use crate::cli::render;
 ///
 /// Those that are missing are started when the process runs, and those that are too many are
 /// stopped; the others are not touched. The first replica has the process's name, and the others
-/// follow as NAME#2, NAME#3. It holds until `replicas` is changed in ostler.toml, or until the
-/// daemon ends and no replica beyond those of ostler.toml is left.
+/// follow as NAME#2, NAME#3. It holds until `replicas` is changed in ostler.toml, or until
+/// `ostler down`.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {

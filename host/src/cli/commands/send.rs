@@ -16,7 +16,8 @@ const PIECE_BYTES: usize = 32 << 10;
 /// it is, as it comes. What a process does not read is waited for, for 5 seconds.
 ///
 /// Keys are ctrl-a to ctrl-z, enter, tab, space, escape, backspace, delete, up, down, left,
-/// right, home, end, page-up, page-down, f1 to f12. In a process without a terminal (`pty`)
+/// right, home, end, page-up, page-down, f1 to f12. Cursor keys are sent as the program has asked
+/// its terminal for them (normal or application mode). In a process without a terminal (`pty`)
 /// ctrl-c, ctrl-z and ctrl-\ are sent as the signals that a terminal makes of them.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]

@@ -7,9 +7,8 @@ use serde::Serialize;
 
 use super::{Code, Context, Outcome};
 use crate::api::StatusReply;
-use crate::cli::launch;
 use crate::cli::render::visible;
-use crate::daemon::Paths;
+use crate::daemon::{Paths, open_runs};
 
 /// Shows where the project, its state, socket and log are, and whether the daemon runs
 #[derive(Debug, clap::Args)]
@@ -52,7 +51,7 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
 impl Status {
     fn new(paths: Paths, daemon: Option<StatusReply>) -> Self {
         Self {
-            left_behind: daemon.is_none() && launch::left_runs_behind(&paths),
+            left_behind: daemon.is_none() && open_runs(&paths.state_dir).next().is_some(),
             socket: paths.socket(),
             log: paths.daemon_log(),
             project_dir: paths.project_dir,

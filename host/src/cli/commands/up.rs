@@ -3,7 +3,6 @@
 use super::{Code, Context, Outcome};
 use crate::api::{Failure, LogsRequest};
 use crate::cli::client::Client;
-use crate::cli::context::no_config;
 use crate::cli::exit::CliError;
 use crate::cli::{foreground, render};
 use crate::model::Line;
@@ -35,10 +34,8 @@ pub struct Args {
 /// Starts processes.
 pub async fn run(args: Args, context: &Context) -> Outcome {
     let paths = context.paths()?;
-    // Without a file there may still be what was added to a daemon that runs.
-    if paths.config_file.is_none() && context.running_client(&paths).await?.is_none() {
-        return Err(no_config(&paths));
-    }
+    // Without a file there may still be what was added.
+    context.is_a_project(&paths).await?;
     if !args.detach {
         return foreground::run(context, &paths, args.names).await;
     }

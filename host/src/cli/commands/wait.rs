@@ -8,6 +8,7 @@ use crate::bounds;
 use crate::cli::exit::CliError;
 use crate::cli::printer::Printer;
 use crate::config::parse_duration;
+use crate::model::ProcessName;
 
 /// Daemons lost in a row, without an answer in between, before the wait is given up.
 const LOST_IN_A_ROW: usize = 3;
@@ -53,15 +54,45 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         None => Until::Ready,
     };
     let reply = wait(context, args.name, until, args.timeout).await?;
-    let code = match reply.outcome {
+    if args.json {
+        context.print_json(&reply)?;
+        return Ok(code_of(reply.outcome));
+    }
+    tell(context, reply)
+}
+
+/// `--wait` of the commands that start processes.
+#[derive(Debug, clap::Args)]
+pub struct Patience {
+    /// Waits until each is ready, as `ostler wait` does; at most so long, 30s unless told
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "30s", value_parser = parse_timeout)]
+    wait: Option<Duration>,
+}
+
+impl Patience {
+    /// Waits until a process that was just started is ready, when that was asked for. What went wrong is told, and
+    /// returned is with what code the command is to end.
+    pub async fn wait(&self, context: &Context, name: &ProcessName) -> Outcome {
+        let Some(timeout) = self.wait else { return Ok(Code::Done) };
+        let reply = wait(context, name.to_string(), Until::Ready, timeout).await?;
+        match tell(context, reply) {
+            Err(error) => Ok(context.tell(&error)),
+            done => done,
+        }
+    }
+}
+
+fn code_of(outcome: WaitOutcome) -> Code {
+    match outcome {
         WaitOutcome::Met => Code::Done,
         WaitOutcome::TimedOut => Code::TimedOut,
         WaitOutcome::Impossible => Code::Failed,
-    };
-    if args.json {
-        context.print_json(&reply)?;
-        return Ok(code);
     }
+}
+
+/// Says how the wait ended; an error unless it was met.
+fn tell(context: &Context, reply: WaitReply) -> Outcome {
+    let code = code_of(reply.outcome);
     if code != Code::Done {
         let kind = if code == Code::TimedOut { "timed-out" } else { "failed" };
         let hint = format!("`ostler diagnose {}` says more", reply.process.name);

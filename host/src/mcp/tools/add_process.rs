@@ -1,4 +1,4 @@
-//! `add_process`: a process that lives until the daemon ends.
+//! `add_process`: a process beside those of the file, until everything is taken down.
 
 use serde_json::json;
 
@@ -13,8 +13,8 @@ pub const SPEC: Spec = Spec {
     id: Id::AddProcess,
     name: "add_process",
     title: "Add a process",
-    description: "Add a process and start it. It is used like any other, until Ostler's daemon ends; keep is what to \
-                  write into ostler.toml to have it for longer.",
+    description: "Add a process and start it. It is used like any other, until `ostler down`; keep is what to write into \
+                  ostler.toml to have it for longer.",
     toolset: Toolset::Core,
     effect: Effect::Ensures { destructive: false },
     arguments: &[

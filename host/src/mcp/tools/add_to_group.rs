@@ -11,8 +11,8 @@ pub const SPEC: Spec = Spec {
     id: Id::AddToGroup,
     name: "add_to_group",
     title: "Add to a group",
-    description: "Put processes into a group, last in its start order, until Ostler's daemon ends. Those that are \
-                  members already stay where they are.",
+    description: "Put processes into a group, last in its start order, until `ostler down`. Those that are members already \
+                  stay where they are.",
     toolset: Toolset::Groups,
     effect: Effect::Ensures { destructive: false },
     arguments: &[GROUP, MEMBERS],

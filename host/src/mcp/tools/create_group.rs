@@ -20,8 +20,8 @@ pub const SPEC: Spec = Spec {
     id: Id::CreateGroup,
     name: "create_group",
     title: "Create a group",
-    description: "Make a group of processes to start and stop together. It lives until Ostler's daemon ends; \
-                  [group.NAME] in ostler.toml makes one that stays.",
+    description: "Make a group of processes to start and stop together. It is kept until `ostler down`; [group.NAME] \
+                  in ostler.toml makes one that stays.",
     toolset: Toolset::Groups,
     effect: Effect::Ensures { destructive: false },
     arguments: &[

@@ -21,15 +21,20 @@ mod add_to_group;
 mod check_process_health;
 mod create_group;
 mod diagnose_process;
+mod diagnose_system;
 mod get_logs;
 mod get_process_info;
 mod get_process_stats;
 mod get_system_stats;
 mod kill_process;
 mod list_processes;
+mod outcome;
+mod reload_config;
 mod reload_process;
 mod remove_process;
 mod restart_process;
+mod run_process;
+mod scale_process;
 mod send_input;
 mod start_group;
 mod start_process;
@@ -60,6 +65,10 @@ enum Id {
     GetProcessInfo,
     GetProcessStats,
     GetSystemStats,
+    DiagnoseSystem,
+    RunProcess,
+    ScaleProcess,
+    ReloadConfig,
 }
 
 /// What a client may be told of a tool.
@@ -89,7 +98,7 @@ enum Effect {
 }
 
 /// Every tool, in the order clients list them.
-const TOOLS: [&Spec; 20] = [
+const TOOLS: [&Spec; 24] = [
     &list_processes::SPEC,
     &start_process::SPEC,
     &stop_process::SPEC,
@@ -110,11 +119,20 @@ const TOOLS: [&Spec; 20] = [
     &get_process_info::SPEC,
     &get_process_stats::SPEC,
     &get_system_stats::SPEC,
+    &diagnose_system::SPEC,
+    &run_process::SPEC,
+    &scale_process::SPEC,
+    &reload_config::SPEC,
 ];
 
 /// Returns the tools of `toolsets`.
 pub fn of(toolsets: &Toolsets) -> impl Iterator<Item = &'static Spec> {
     TOOLS.into_iter().filter(|spec| toolsets.contains(spec.toolset))
+}
+
+/// Returns whether there is a tool of this name, in any toolset, that changes nothing.
+pub fn only_reads(name: &str) -> bool {
+    TOOLS.iter().any(|spec| spec.name == name && matches!(spec.effect, Effect::Reads))
 }
 
 impl Spec {
@@ -169,6 +187,10 @@ impl Spec {
             Id::GetProcessInfo => get_process_info::call(api, caller, &arguments).await,
             Id::GetProcessStats => get_process_stats::call(api, caller, &arguments).await,
             Id::GetSystemStats => get_system_stats::call(api, caller).await,
+            Id::DiagnoseSystem => diagnose_system::call(api, caller).await,
+            Id::RunProcess => run_process::call(api, caller, &arguments).await,
+            Id::ScaleProcess => scale_process::call(api, caller, &arguments).await,
+            Id::ReloadConfig => reload_config::call(api, caller).await,
         }
     }
 }

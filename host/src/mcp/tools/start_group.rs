@@ -5,11 +5,10 @@ use serde_json::{Map, Value, json};
 use crate::api::{Api, Caller, GroupReply};
 
 use super::super::arguments::Arguments;
-use super::super::budget;
 use super::super::reply::{Failure, Reply, bounded};
 use super::super::view;
 use super::create_group::GROUP;
-use super::{Effect, Id, Spec, Toolset, in_time};
+use super::{Effect, Id, Spec, Toolset, in_time, outcome};
 
 pub const SPEC: Spec = Spec {
     id: Id::StartGroup,
@@ -37,31 +36,14 @@ pub async fn call(api: &Api, caller: &Caller, arguments: &Arguments) -> Result<R
 
 /// Renders the members as they are now; that none could be started is a failure.
 pub fn render(reply: &GroupReply) -> Result<Reply, Failure> {
-    /// Failures told; what is wrong is often the same with all.
-    const TOLD: usize = 10;
-    let failures = reply.failed.iter().take(TOLD);
-    let mut failed: Vec<String> =
-        failures.map(|failure| bounded(&format!("{}: {}", failure.name, failure.reason))).collect();
-    if reply.failed.len() > TOLD {
-        failed.push(format!("and {} more", reply.failed.len() - TOLD));
-    }
-    if reply.processes.is_empty() && !failed.is_empty() {
+    let failed = outcome::failures(&reply.failed);
+    if let (true, Some(failed)) = (reply.processes.is_empty(), &failed) {
         let message = format!("nothing of `{}` was started: {}", reply.group.name, failed.join("; "));
         return Err(Failure::with_lines(&message, Some("diagnose_process tells more of each"), &[]));
     }
     // What failed is kept whole, because it is what has to be dealt with.
-    let told = Reply::default()
-        .with_some("failed", (!failed.is_empty()).then_some(failed))
-        .with_some("hint", reply.warning.as_deref().map(bounded));
-    let mut left = told.left(0);
-    let mut shown = Vec::new();
-    for process in reply.processes.iter().map(view::process) {
-        let cost = budget::json_tokens(&process) + 1;
-        if cost > left {
-            break;
-        }
-        left -= cost;
-        shown.push(process);
-    }
+    let told =
+        Reply::default().with_some("failed", failed).with_some("hint", reply.warning.as_deref().map(bounded));
+    let shown = outcome::processes(&reply.processes, told.left(0));
     Ok(told.with("processes", shown))
 }

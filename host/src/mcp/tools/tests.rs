@@ -94,10 +94,49 @@ fn clients_are_told_what_they_were_told_before() {
       takes {"additionalProperties":false,"properties":{"name":{"type":"string"}},"required":["name"],"type":"object"}
       gives {"properties":{"command":{"type":"string"},"cwd":{"type":"string"},"errors":{"items":{"type":"string"},"type":"array"},"hints":{"items":{"type":"string"},"type":"array"},"next_cursor":{"type":"string"},"process":{"type":"object"},"runs":{"items":{"type":"string"},"type":"array"},"summary":{"type":"string"},"tail":{"items":{"type":"string"},"type":"array"}},"required":["summary","process","command","cwd","next_cursor"],"type":"object"}
       hints {"title":"Diagnose a process","readOnlyHint":true,"openWorldHint":false}
-    add_process: Add a process and start it. It is used like any other, until Ostler's daemon ends; keep is what to write into ostler.toml to have it for longer.
+    add_process: Add a process and start it. It is used like any other, until `ostler down`; keep is what to write into ostler.toml to have it for longer.
       takes {"additionalProperties":false,"properties":{"autostart":{"default":true,"type":"boolean"},"command":{"description":"Run without a shell","type":"string"},"cwd":{"type":"string"},"env":{"description":"NAME=value each","items":{"type":"string"},"type":"array"},"name":{"type":"string"},"ready":{"description":"http://…, host:port or log:regex","type":"string"},"restart":{"enum":["on-failure","always","never"],"type":"string"},"shell":{"description":"An sh script","type":"boolean"},"start":{"default":true,"type":"boolean"}},"required":["name","command"],"type":"object"}
       gives {"properties":{"existed":{"type":"boolean"},"hint":{"type":"string"},"keep":{"type":"string"},"next_cursor":{"type":"string"},"process":{"type":"object"}},"required":["process","next_cursor","keep"],"type":"object"}
       hints {"title":"Add a process","readOnlyHint":false,"destructiveHint":false,"idempotentHint":true,"openWorldHint":false}
+    "#);
+}
+
+#[test]
+fn what_only_reads_is_known_by_its_name_in_any_toolset() {
+    for name in ["get_logs", "wait_for", "get_process_stats", "diagnose_system"] {
+        assert!(only_reads(name), "{name}");
+    }
+    for name in ["start_process", "send_input", "kill_process", "reload_config", "no_such_tool", ""] {
+        assert!(!only_reads(name), "{name}");
+    }
+}
+
+#[test]
+fn what_the_command_line_can_do_has_a_tool() {
+    let others: String = TOOLS
+        .iter()
+        .filter(|spec| {
+            ["run_process", "scale_process", "reload_config", "diagnose_system"].contains(&spec.name)
+        })
+        .map(|spec| told(&spec.describe()))
+        .collect();
+    insta::assert_snapshot!(others, @r#"
+    diagnose_system: Check what Ostler relies on: ostler.toml, cgroups and the limits they keep, open files, file watches, disk, sockets, plugins. Returns problems with remedies, and what is in order. For when limits, watch or starts do not work as they should.
+      takes {"additionalProperties":false,"properties":{},"type":"object"}
+      gives {"properties":{"in_order":{"type":"string"},"more":{"type":"integer"},"problems":{"items":{"type":"string"},"type":"array"}},"required":["problems","in_order"],"type":"object"}
+      hints {"title":"Diagnose the set-up","readOnlyHint":true,"openWorldHint":false}
+    run_process: Run a process that does not run once, such as a migration or a test: after what it depends on, with arguments behind its command, without restarts. Waits for its end and returns exit and last lines; it goes on when the time is over.
+      takes {"additionalProperties":false,"properties":{"arguments":{"description":"Put behind its command","items":{"type":"string"},"type":"array"},"name":{"type":"string"},"timeout_seconds":{"default":30,"maximum":50,"minimum":1,"type":"integer"}},"required":["name"],"type":"object"}
+      gives {"properties":{"ended":{"type":"boolean"},"exit_code":{"type":"integer"},"hint":{"type":"string"},"how":{"type":"string"},"next_cursor":{"type":"string"},"run":{"type":"integer"},"tail":{"items":{"type":"string"},"type":"array"}},"required":["ended","how","run","next_cursor"],"type":"object"}
+      hints {"title":"Run a process once","readOnlyHint":false,"destructiveHint":false,"idempotentHint":false,"openWorldHint":false}
+    scale_process: Set how many replicas of a process there are: name, name#2, name#3 and so on. Missing ones are started when the process runs, the last ones are stopped; the others are not touched. Returns what was started and removed.
+      takes {"additionalProperties":false,"properties":{"name":{"type":"string"},"replicas":{"maximum":64,"minimum":1,"type":"integer"}},"required":["name","replicas"],"type":"object"}
+      gives {"properties":{"failed":{"items":{"type":"string"},"type":"array"},"hint":{"type":"string"},"name":{"type":"string"},"removed":{"items":{"type":"string"},"type":"array"},"replicas":{"type":"integer"},"started":{"items":{"type":"object"},"type":"array"}},"required":["name","replicas","started"],"type":"object"}
+      hints {"title":"Scale a process","readOnlyHint":false,"destructiveHint":true,"idempotentHint":true,"openWorldHint":false}
+    reload_config: Take up changes of ostler.toml now, which otherwise happens by itself a moment after it was written, and tell what became of them: which processes are new, gone, restarted, updated, started. A broken file changes nothing and is told with place and remedy.
+      takes {"additionalProperties":false,"properties":{},"type":"object"}
+      gives {"properties":{"added":{"items":{"type":"string"},"type":"array"},"changed":{"type":"boolean"},"failed":{"items":{"type":"string"},"type":"array"},"hint":{"type":"string"},"removed":{"items":{"type":"string"},"type":"array"},"restarted":{"items":{"type":"string"},"type":"array"},"started":{"items":{"type":"string"},"type":"array"},"updated":{"items":{"type":"string"},"type":"array"}},"required":["changed"],"type":"object"}
+      hints {"title":"Reload the configuration","readOnlyHint":false,"destructiveHint":true,"idempotentHint":true,"openWorldHint":false}
     "#);
 }
 

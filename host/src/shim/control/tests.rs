@@ -57,6 +57,7 @@ fn reports() -> impl Strategy<Value = Report> {
         any::<u64>().prop_map(|bytes| Report::OutputGap { bytes }),
         Just(Report::StdinRoom),
         notified().prop_map(Report::Notified),
+        any::<bool>().prop_map(|application| Report::CursorKeys { application }),
     ]
 }
 

@@ -36,8 +36,7 @@ fn begin(catalogue: &Catalogue, process: &str) -> RunId {
 fn a_run_is_found_as_it_was_entered_also_after_reopening() {
     let (directory, catalogue) = open();
     let run = begin(&catalogue, "api");
-    let (shim, child) = (ProcessId { pid: 10, start: 100 }, ProcessId { pid: 11, start: u64::MAX });
-    catalogue.shim_started(run, shim).unwrap();
+    let child = ProcessId { pid: 11, start: u64::MAX };
     catalogue.run_spawned(run, child).unwrap();
     drop(catalogue);
 
@@ -50,7 +49,6 @@ fn a_run_is_found_as_it_was_entered_also_after_reopening() {
         reason: "cli".into(),
         started_at: Time(7),
         child: Some(child),
-        shim: Some(shim),
         ended_at: None,
         exit: None,
         spawn_error: None,
@@ -103,15 +101,12 @@ fn an_unknown_run_is_an_error_that_names_it() {
 #[test]
 fn what_is_wanted_is_replaced_and_forgotten() {
     let (_directory, catalogue) = open();
-    let wanted =
-        |process: &str, up, restarts| Wanted { process: name(process), up, restarts, updated_at: Time(1) };
-    for entry in
-        [wanted("web", true, 0), wanted("api", true, 0), wanted("api", false, 3), wanted("old", true, 0)]
-    {
+    let wanted = |process: &str, up| Wanted { process: name(process), up, updated_at: Time(1) };
+    for entry in [wanted("web", true), wanted("api", true), wanted("api", false), wanted("old", true)] {
         catalogue.set_wanted(&entry).unwrap();
     }
     catalogue.forget_wanted(&name("old")).unwrap();
-    assert_eq!(catalogue.wanted_all().unwrap(), [wanted("api", false, 3), wanted("web", true, 0)]);
+    assert_eq!(catalogue.wanted_all().unwrap(), [wanted("api", false), wanted("web", true)]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the store promises, each promise with a test that tries to break it.
 
+mod additions;
 mod append;
 mod catalogue;
 mod crash;

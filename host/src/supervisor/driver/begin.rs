@@ -70,7 +70,8 @@ impl Driver {
         if let Some(port) = port {
             self.context.ports.keep(&self.name, port);
         }
-        self.publish(|snapshot| snapshot.port = port);
+        let warning = launch::notify_warning(&self.context, open.run, self.run_config());
+        self.publish(|snapshot| (snapshot.port, snapshot.warning) = (port, warning));
         match self.attach(open.run, open.socket, open.began) {
             Ok(mut active) => {
                 // Known before the shim tells its story, in case that it never does.
@@ -202,6 +203,7 @@ impl Driver {
             snapshot.ready = false;
             // The shim tells whether it has one.
             snapshot.terminal = false;
+            snapshot.application_keys = false;
             snapshot.status = None;
         });
         let began = RunBegan {
@@ -219,7 +221,11 @@ impl Driver {
     fn refuse_start(&mut self, problem: &StartProblem, starters: Vec<StartReply>) {
         self.publish(|snapshot| snapshot.run = None);
         // Whoever asked for the start hears of it and decides; a restart has nobody else to try it again.
-        if starters.is_empty() { self.fail_restart(problem) } else { self.fail_start(problem, starters) }
+        if is_anybody_there(&starters) {
+            self.fail_start(problem, starters)
+        } else {
+            self.fail_restart(problem)
+        }
     }
 
     /// As [`Driver::fail_start`], when nobody has asked for the start: what may pass is another end of the process.
@@ -229,6 +235,7 @@ impl Driver {
         }
         warn!(process = %self.name, %problem, "cannot start again");
         self.life = Life::Down;
+        self.end_act(Err(&problem.to_string()));
         let (ended, how, moment) = (Ended::NotSpawned, problem.to_string(), self.moment());
         self.after_end(Over { ended, exit: None, lived: Duration::ZERO, moment, how });
     }
@@ -236,6 +243,7 @@ impl Driver {
     pub(super) fn fail_start(&mut self, problem: &StartProblem, starters: Vec<StartReply>) {
         warn!(process = %self.name, %problem, "cannot start");
         self.life = Life::Down;
+        self.end_act(Err(&problem.to_string()));
         self.publish(|snapshot| {
             snapshot.state = State::Failed;
             snapshot.pid = None;
@@ -263,6 +271,7 @@ impl Driver {
         info!(process = %self.name, run = %run, pid, "child runs");
         if !stopping {
             self.watch_run(run, pid);
+            self.end_act(Ok(()));
         }
         self.publish(|snapshot| {
             snapshot.pid = Some(pid);
@@ -290,12 +299,17 @@ impl Driver {
         }
         let mut starters = active.starters;
         starters.extend(active.successors.into_iter().map(|(_, reply)| reply));
-        if starters.is_empty() && !is_stopped {
-            self.fail_restart(problem);
-        } else {
+        if is_stopped || is_anybody_there(&starters) {
             self.fail_start(problem, starters);
+        } else {
+            self.fail_restart(problem);
         }
     }
+}
+
+/// Returns whether any of them still waits to hear of the start; of one that files or the clock asked for, nobody does.
+fn is_anybody_there(starters: &[StartReply]) -> bool {
+    starters.iter().any(|starter| !starter.is_closed())
 }
 
 /// Writes down who the child is, now or as soon as the catalogue can be written (a full disk): should the shim die

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::acts::STOPPED_FIRST;
 use super::{ActiveRun, Driver, End, Life, Phase, RECORD_AGAIN};
 use crate::model::{Exit, Level, RunId, Time};
 use crate::store::CatalogueError;
@@ -120,6 +121,9 @@ impl Driver {
         for stopper in active.stoppers {
             let _ = stopper.send(Stopped { was_running: true, exit: Some(exit), how: Some(how.clone()) });
         }
+        if active.successors.is_empty() {
+            self.end_act(Err(STOPPED_FIRST));
+        }
         if let Some((reason, _)) = active.successors.first() {
             self.want(true).await;
             self.once = None;
@@ -131,6 +135,8 @@ impl Driver {
 
     pub(super) fn after_end(&mut self, over: Over) {
         let Over { ended, exit, lived, moment, how } = over;
+        // Of a run whose child never ran, or whose shim died before it could say so.
+        self.end_act(Err(&how));
         let policy = self.run_config().restart;
         match self.history.decide(&policy, ended, lived, moment, dice()) {
             Decision::Restart { after } => {

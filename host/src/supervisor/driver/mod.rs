@@ -1,6 +1,7 @@
 //! The driver: the one task that may change a process. It takes one event at a time — a request, a shim's report, a
 //! sign of readiness, a deadline — and [`Driver::handle`] decides what follows.
 
+mod acts;
 mod begin;
 mod change;
 mod condition;
@@ -40,12 +41,14 @@ use crate::supervisor::tail::Tails;
 use crate::supervisor::watch::Sight;
 use crate::supervisor::{Context, launch};
 
+pub use acts::{Actor, OwnAct};
+
 /// Time for a shim to say that its child runs; it takes milliseconds.
 const SPAWN_WAIT: Duration = Duration::from_secs(10);
 /// Time between SIGKILL to the tree and giving up on hearing that it is gone.
 const KILL_WAIT: Duration = Duration::from_secs(10);
 /// Pause before what could not be recorded is recorded again.
-const RECORD_AGAIN: Duration = Duration::from_secs(1);
+pub(super) const RECORD_AGAIN: Duration = Duration::from_secs(1);
 /// A life that ended by itself, well, within this time and left processes behind has put them into the background.
 const FORKED_AWAY: Duration = Duration::from_secs(10);
 /// Where the driver's clock for its restart policy begins: far enough from nothing for what was before.
@@ -97,6 +100,8 @@ struct Driver {
     once: Option<Arc<ProcessConfig>>,
     /// What starts it besides people and its policy: files that change, and the clock.
     when: when::When,
+    /// Where it notes how ready its run is, for the next daemon.
+    ready_notes: memo::ReadyNotes,
 }
 
 /// Whether there is a run.
@@ -187,6 +192,7 @@ impl Driver {
         let looks = Looks::default();
         let handle = Handle { commands, snapshots: snapshots_rx, config: config_rx, looks: looks.clone() };
         let (history, life) = (History::default(), Life::Down);
+        let ready_notes = memo::keep_ready_notes(Arc::clone(&context));
         let mut driver = Self {
             name,
             config,
@@ -202,6 +208,7 @@ impl Driver {
             unrecorded: None,
             once: None,
             when: when::When::default(),
+            ready_notes,
         };
         driver.follow_config();
         match past {
@@ -269,7 +276,7 @@ impl Driver {
             }
             Event::Command(Command::Once { arguments, reply }) => self.run_once(arguments, reply).await,
             Event::Command(Command::Signal { signal, scope, reply }) => self.signal(signal, scope, reply),
-            Event::Command(Command::Reload { reply }) => self.reload(Some(reply)),
+            Event::Command(Command::Reload { reply }) => self.reload(reply),
             Event::Command(Command::Sign { run, sign }) => {
                 if let Some(watchers) = self.active(run).and_then(|active| active.watchers.as_ref()) {
                     let _ = watchers.signs.send(sign);
@@ -419,6 +426,9 @@ impl Driver {
             Upward::Report(Report::Terminal { .. }) => {
                 self.publish(|snapshot| snapshot.terminal = true);
             }
+            Upward::Report(Report::CursorKeys { application }) => {
+                self.publish(|snapshot| snapshot.application_keys = application);
+            }
             Upward::Report(Report::Done { leftovers, lost_bytes, lost_lines, .. }) => {
                 let left = self.left_behind(run, leftovers);
                 let lost = (lost_bytes > 0).then(|| {
@@ -502,7 +512,7 @@ impl Driver {
     /// Writes down whether the user wants this process up, for daemons to come.
     async fn want(&mut self, up: bool) {
         let process = self.name.clone();
-        self.record_wish(Wanted { process, up, restarts: 0, updated_at: Time::now() }).await;
+        self.record_wish(Wanted { process, up, updated_at: Time::now() }).await;
     }
 
     /// Writes down a wish in place of all before it, now or as soon as the catalogue can be written.

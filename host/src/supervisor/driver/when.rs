@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use super::acts::{Actor, Begun};
 use super::{ActiveRun, Driver, Event, Life, Phase, StartReply};
 use crate::config::{
     Command, Overlap, ProcessConfig, Reload, RestartPolicy, RestartWhen, Schedule, Watch, WatchAction,
@@ -57,6 +58,8 @@ pub(super) struct When {
     /// The schedule starts nothing, because the user has stopped the process.
     suspended: bool,
     next: Option<Time>,
+    /// A start that one of the two has led to, until it is known how it went.
+    pub(super) act: Option<Begun>,
 }
 
 /// A task that ends with its owner.
@@ -152,7 +155,7 @@ impl Driver {
         };
         let inner = self.inner.clone();
         let report = move |tick| drop(inner.send(Event::Tick(tick)));
-        Some((schedule, Task(tokio::spawn(schedule::follow(timetable, report)))))
+        Some((schedule, Task(tokio::spawn(schedule::follow(timetable, Timestamp::now, report)))))
     }
 
     /// Adds a line of Ostler's own to the log of a run.
@@ -206,8 +209,8 @@ impl Driver {
 
     // ---- reload, and the stop command ----
 
-    pub(super) fn reload(&mut self, reply: Option<ReloadReply>) {
-        let answer = move |result| drop(reply.map(|reply| reply.send(result)));
+    pub(super) fn reload(&mut self, reply: ReloadReply) {
+        let answer = move |result| drop(reply.send(result));
         let Some(reload) = self.config.reload.clone() else { return answer(Err(ReloadError::NotConfigured)) };
         let Some(active) = self.living().filter(|active| active.exit.is_none()) else {
             return answer(Err(SignalError::NotRunning.into()));
@@ -349,15 +352,19 @@ impl Driver {
             WatchAction::Reload => {
                 let Some(run) = self.living().map(|active| active.run) else { return };
                 self.remark(run, Level::Info, format!("reloading: {what}"));
-                self.reload(None);
+                let (reply, reloaded) = oneshot::channel();
+                self.tell_act("reload", what, reloaded);
+                self.reload(reply);
             }
             WatchAction::Signal(signal) => {
                 let Some(active) = self.living() else { return };
                 let run = active.run;
-                let sent = active.signal(signal, Scope::Main, nobody()).is_ok();
+                let (reply, reached) = oneshot::channel();
+                let sent =
+                    active.signal(signal, Scope::Main, Box::new(|result| drop(reply.send(result)))).is_ok();
+                let signal = signal_name(signal).map_or_else(|| format!("signal {signal}"), str::to_owned);
+                self.tell_act("signal", format!("{signal}: {what}"), reached);
                 if sent {
-                    let signal =
-                        signal_name(signal).map_or_else(|| format!("signal {signal}"), str::to_owned);
                     self.remark(run, Level::Info, format!("{signal} sent: {what}"));
                 }
             }
@@ -380,6 +387,7 @@ impl Driver {
         if is_down && (!matches!(state, State::Failed | State::Exited) || self.config.schedule.is_some()) {
             return;
         }
+        self.begin_act(Actor::Watch, "restart", what);
         let (nobody, _) = oneshot::channel();
         self.restart(format!("{WATCH}{what}"), nobody).await;
     }
@@ -420,6 +428,11 @@ impl Driver {
                 self.remark(active.run, Level::Warn, text);
             }
             Life::Up(_) => {
+                self.begin_act(
+                    Actor::Schedule,
+                    "restart",
+                    "a run was due while the last one was still going",
+                );
                 let (nobody, _) = oneshot::channel();
                 self.restart(SCHEDULE.to_owned(), nobody).await;
             }
@@ -427,6 +440,7 @@ impl Driver {
                 self.once = None;
                 self.history.clear();
                 self.publish(|snapshot| snapshot.restarts = 0);
+                self.begin_act(Actor::Schedule, "start", "a run was due");
                 self.launch(SCHEDULE, Vec::new()).await;
             }
         }

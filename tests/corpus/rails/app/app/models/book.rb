@@ -1,0 +1,2 @@
+class Book < ActiveRecord::Base
+end

@@ -1,0 +1,3 @@
+import { tides } from "./tides.js";
+
+document.title = tides.join(" ");

@@ -1,0 +1,1 @@
+export const tides = ["06:10", "18:35"];
