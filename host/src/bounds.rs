@@ -102,6 +102,14 @@ pub const LINE_BYTES: usize = 1 << 20;
 pub const PARTIAL_LINE_WAIT: Duration = Duration::from_millis(300);
 /// Most bytes of spool taken in one step for one run, so that a flood cannot starve its neighbours.
 pub const INGEST_STEP_BYTES: usize = 1 << 20;
+/// How long an event waits for more of its lines, such as the rest of a traceback, before it is taken for whole.
+pub const EVENT_WAIT: Duration = Duration::from_millis(300);
+/// First lines, and again last lines, of an event that its text holds.
+pub const EVENT_TEXT_LINES: usize = 100;
+/// Bytes of an event's text.
+pub const EVENT_TEXT_BYTES: usize = 64 << 10;
+/// Fields of a fact, and so of an event, that are taken from a plugin.
+pub const EVENT_FIELDS: usize = 16;
 /// Most lines given to a plugin in one call.
 pub const BATCH_LINES: usize = 4096;
 

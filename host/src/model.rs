@@ -428,6 +428,10 @@ pub struct Line {
     /// line of the same run and stream continues it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
+    /// It belongs to the event of the last line of the same run and stream that is not blank, as the lines of a
+    /// traceback do; so do blank lines between the two.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub continues: bool,
 }
 
 #[cfg(test)]

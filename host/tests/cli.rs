@@ -293,6 +293,47 @@ fn reading_on_from_a_cursor_skips_nothing_and_repeats_nothing() {
 }
 
 #[test]
+fn the_lines_of_a_traceback_say_that_they_belong_together_in_each_stream() {
+    let project = Project::new(
+        r#"
+[process.api]
+command = """
+printf 'up\nTraceback (most recent call last):\n  File "a.py", line 1, in f\n    x\nKeyError: 1\n'
+printf 'Error: boom\n    at f (a.js:1:1)\n' >&2
+printf '\nDuring handling of the above exception, another exception occurred:\n\n'
+printf 'Traceback (most recent call last):\n  File "a.py", line 2, in g\nValueError: 2\n\ngoing on\n'"""
+shell = true
+restart = "never"
+"#,
+    );
+    project.ok(&["up", "-d", "api"]);
+    project.ok(&["wait", "api", "--log", "going on"]);
+    let shown = project.ok(&["logs", "api", "--json", "-n", "100"]);
+    let lines: Vec<Value> = shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |stream: &str| -> Vec<(String, bool, &str)> {
+        lines
+            .iter()
+            .filter(|line| line["stream"] == stream)
+            .map(|line| {
+                let level = line["level"].as_str().unwrap_or_default().to_owned();
+                (level, line["continues"] == true, line["text"].as_str().unwrap_or_default())
+            })
+            .collect()
+    };
+    let marks: String = of("stdout")
+        .iter()
+        .map(|(level, continues, _)| match (level.as_str(), continues) {
+            ("error", true) => '|',
+            ("error", false) => 'e',
+            _ => '-',
+        })
+        .collect();
+    assert_eq!(marks, "-e|||-|-|||--", "{shown}");
+    let stderr = of("stderr");
+    assert_eq!((stderr[0].1, stderr[1].1, stderr[1].2), (false, true, "    at f (a.js:1:1)"), "{shown}");
+}
+
+#[test]
 fn following_shows_lines_as_they_come_and_ends_with_the_daemon() {
     let project = Project::new(ECHO);
     project.ok(&["up", "-d"]);

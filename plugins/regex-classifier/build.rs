@@ -20,10 +20,17 @@ use table::{Anchor, Failure, Rule, Table};
 /// Automaton of the default patterns before it is reduced, in bytes.
 const AUTOMATON_LIMIT: usize = 64 << 20;
 /// Both tables together, in bytes: past it, the plugin's file and the processor's cache would suffer.
-const TABLES_LIMIT: usize = 1536 << 10;
+const TABLES_LIMIT: usize = 2 << 20;
 
 fn main() {
-    for input in ["build.rs", "src/outcome.rs", "src/patterns.rs", "src/reduce.rs", "src/table.rs"] {
+    for input in [
+        "build.rs",
+        "src/frameworks.rs",
+        "src/outcome.rs",
+        "src/patterns.rs",
+        "src/reduce.rs",
+        "src/table.rs",
+    ] {
         println!("cargo::rerun-if-changed={input}");
     }
     let directory = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));

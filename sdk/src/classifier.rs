@@ -64,9 +64,16 @@ impl Info {
     /// Adds one run's lines and the levels they must get: one letter per line of `t d i w e f`, or `-` where the
     /// line stays undecided. The host and `cargo test` check them.
     #[must_use]
-    pub fn sample(mut self, levels: &str, lines: &[&str]) -> Self {
+    pub fn sample(self, levels: &str, lines: &[&str]) -> Self {
+        self.sample_of_events(levels, "", lines)
+    }
+
+    /// Adds a sample that also says which lines belong together: in `events` one character per line, `|` where it
+    /// continues the event before and `-` where it does not.
+    #[must_use]
+    pub fn sample_of_events(mut self, levels: &str, events: &str, lines: &[&str]) -> Self {
         let lines = lines.iter().map(|line| (*line).to_owned()).collect();
-        self.samples.push(Sample { lines, levels: levels.to_owned() });
+        self.samples.push(Sample { lines, levels: levels.to_owned(), events: events.to_owned() });
         self
     }
 
@@ -85,4 +92,6 @@ pub struct Sample {
     pub lines: Vec<String>,
     /// One letter per line: `t d i w e f`, or `-` for undecided.
     pub levels: String,
+    /// One character per line: `|` where it continues the event before, else `-`; empty when that is not looked at.
+    pub events: String,
 }

@@ -24,7 +24,11 @@ impl<C: Classifier> info::Guest for Component<C> {
             samples: info
                 .samples
                 .into_iter()
-                .map(|sample| info::Sample { lines: sample.lines, levels: sample.levels })
+                .map(|sample| info::Sample {
+                    lines: sample.lines,
+                    levels: sample.levels,
+                    events: sample.events,
+                })
                 .collect(),
         }
     }

@@ -25,7 +25,7 @@ pub use wit_bindgen;
 pub use batch::{Batch, Line, Stream};
 pub use classifier::{Classifier, Info, Run, Sample};
 pub use level::Level;
-pub use verdicts::{Fact, Note, Verdicts};
+pub use verdicts::{CONTINUES, Fact, Note, Verdicts};
 
 /// What nearly every plugin needs: `use ostler_sdk::prelude::*;`.
 pub mod prelude {

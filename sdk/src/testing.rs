@@ -34,6 +34,8 @@ impl Packed {
 pub struct Outcome {
     /// One letter per line: `t d i w e f`, or `-` for undecided.
     pub levels: String,
+    /// One character per line: `|` where it continues the event before, else `-`.
+    pub events: String,
     /// The facts, in the order they were noted.
     pub notes: Vec<Note>,
 }
@@ -63,11 +65,12 @@ pub fn push<C: Classifier>(session: &mut C, stream: Stream, lines: &[&str]) -> O
     let mut verdicts = Verdicts::undecided(lines.len());
     session.push(&packed.batch(stream, 0), &mut verdicts);
     let levels = (0..lines.len()).map(|line| verdicts.level(line).map_or('-', Level::letter)).collect();
-    Outcome { levels, notes: verdicts.into_parts().1 }
+    let events = (0..lines.len()).map(|line| if verdicts.is_continued(line) { '|' } else { '-' }).collect();
+    Outcome { levels, events, notes: verdicts.into_parts().1 }
 }
 
-/// Checks that the classifier gives the samples of its own description the levels it promises, whole and line by
-/// line, because where a batch ends must not matter.
+/// Checks that the classifier gives the samples of its own description the levels and events it promises, whole and
+/// line by line, because where a batch ends must not matter.
 ///
 /// # Panics
 /// With every line that differs, or when a sample has not one letter per line.
@@ -76,14 +79,22 @@ pub fn assert_samples<C: Classifier>() {
     for sample in C::info().samples {
         let lines: Vec<&str> = sample.lines.iter().map(String::as_str).collect();
         assert_eq!(lines.len(), sample.levels.chars().count(), "not one letter per line: {sample:?}");
-        let whole = classify::<C>(&lines).levels;
+        let same_length = sample.events.is_empty() || sample.events.len() == lines.len();
+        assert!(same_length, "`events` has not one character per line: {sample:?}");
+        let whole = classify::<C>(&lines);
         let mut session = C::open(&Run::default(), "").expect("it opened a moment ago");
-        let single: String =
-            lines.iter().map(|line| push(&mut session, Stream::Stdout, &[line]).levels).collect();
+        let mut single = Outcome { levels: String::new(), events: String::new(), notes: Vec::new() };
+        for line in &lines {
+            let outcome = push(&mut session, Stream::Stdout, &[line]);
+            single.levels += &outcome.levels;
+            single.events += &outcome.events;
+        }
         for (how, got) in [("in one batch", whole), ("line by line", single)] {
-            for ((line, expected), got) in lines.iter().zip(sample.levels.chars()).zip(got.chars()) {
-                if expected != got {
-                    wrong.push_str(&format!("\n  expected {expected}, got {got} {how}: {line}"));
+            for (expected, got) in [(&sample.levels, &got.levels), (&sample.events, &got.events)] {
+                for ((line, expected), got) in lines.iter().zip(expected.chars()).zip(got.chars()) {
+                    if expected != got {
+                        wrong.push_str(&format!("\n  expected {expected}, got {got} {how}: {line}"));
+                    }
                 }
             }
         }

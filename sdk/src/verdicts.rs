@@ -2,6 +2,9 @@
 
 use crate::Level;
 
+/// The bit of a line's code that says that the line continues the event before.
+pub const CONTINUES: u8 = 1 << 7;
+
 /// Something typed that a plugin saw in the output: a kind and its fields.
 ///
 /// Kinds are open; those the host acts upon have a constructor here.
@@ -27,6 +30,32 @@ impl Fact {
     /// The process says that it listens at `url`.
     pub fn listening(url: impl Into<String>) -> Self {
         Self::new("listening").field("url", url)
+    }
+
+    /// A request has ended with this status.
+    pub fn request(method: impl Into<String>, path: impl Into<String>, status: impl Into<String>) -> Self {
+        Self::new("request").field("method", method).field("path", path).field("status", status)
+    }
+
+    /// Something is being built, or was: `started`, `ok` or `failed`; add `ms`, `errors`, `warnings` where they are
+    /// seen.
+    pub fn build(state: impl Into<String>) -> Self {
+        Self::new("build").field("state", state)
+    }
+
+    /// A change is taken over; add the field `file` where it is seen.
+    pub fn reload() -> Self {
+        Self::new("reload")
+    }
+
+    /// A database waits for migrations; add the field `count` where it is seen.
+    pub fn migration_pending() -> Self {
+        Self::new("migration-pending")
+    }
+
+    /// What a structured line holds, to which its fields are added.
+    pub fn fields() -> Self {
+        Self::new("fields")
     }
 
     /// The process could not listen because something else holds the port; add the field `port` where it is seen.
@@ -77,12 +106,27 @@ impl Verdicts {
         self.levels[line] = level.code();
     }
 
-    /// Returns a line's level, or `None` while it is undecided or when the batch has no such line.
-    pub fn level(&self, line: usize) -> Option<Level> {
-        self.levels.get(line).copied().and_then(Level::from_code)
+    /// Gives a line the level of the event it continues: that of the stream's last line that is not blank. Blank
+    /// lines between the two belong to the event and need not be set.
+    ///
+    /// # Panics
+    /// When the batch has no such line.
+    pub fn continues(&mut self, line: usize, level: Level) {
+        self.levels[line] = level.code() | CONTINUES;
     }
 
-    /// Returns the levels' codes, one per line, for plugins that fill them in themselves: 0 leaves a line undecided.
+    /// Returns whether a line continues the event before.
+    pub fn is_continued(&self, line: usize) -> bool {
+        self.levels.get(line).is_some_and(|code| code & CONTINUES != 0)
+    }
+
+    /// Returns a line's level, or `None` while it is undecided or when the batch has no such line.
+    pub fn level(&self, line: usize) -> Option<Level> {
+        self.levels.get(line).and_then(|code| Level::from_code(code & !CONTINUES))
+    }
+
+    /// Returns the levels' codes, one per line, for plugins that fill them in themselves: 0 leaves a line undecided,
+    /// and [`CONTINUES`] beside a level says what [`continues`](Self::continues) does.
     pub fn codes_mut(&mut self) -> &mut [u8] {
         &mut self.levels
     }
@@ -116,6 +160,16 @@ mod tests {
             (None, Some(Level::Warn), None)
         );
         assert_eq!(verdicts.into_parts().0, [0, 4]);
+    }
+
+    #[test]
+    fn a_line_that_continues_has_the_level_it_is_given() {
+        let mut verdicts = Verdicts::undecided(2);
+        verdicts.continues(1, Level::Error);
+        assert_eq!((verdicts.level(1), verdicts.is_continued(1)), (Some(Level::Error), true));
+        assert!(!verdicts.is_continued(0) && !verdicts.is_continued(2));
+        verdicts.set(1, Level::Warn);
+        assert!(!verdicts.is_continued(1));
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl Guest {
         let length = name.len();
         format!(
             r#"(module
-  (import "[export]ostler:plugin/classifier@0.1.0" "[resource-new]session"
+  (import "[export]ostler:plugin/classifier@0.2.0" "[resource-new]session"
     (func $new (param i32) (result i32)))
   (memory (export "memory") 20)
   (data (i32.const 0) "{name}")
@@ -104,7 +104,7 @@ impl Guest {
         (local.set $at (i32.const 262144))
         (global.set $next (i32.add (local.get $at) (local.get 3)))))
     (local.get $at))
-  (func (export "ostler:plugin/info@0.1.0#describe") (result i32)
+  (func (export "ostler:plugin/info@0.2.0#describe") (result i32)
     (i32.store (i32.const 192) (i32.const 0)) (i32.store (i32.const 196) (i32.const {length}))
     (i32.store (i32.const 200) (i32.const 512)) (i32.store (i32.const 204) (i32.const 3))
     (i32.store (i32.const 208) (i32.const 512)) (i32.store (i32.const 212) (i32.const 3))
@@ -113,11 +113,11 @@ impl Guest {
     (i32.store (i32.const 224) (i32.const 4)) (i32.store (i32.const 228) (i32.const 0))
     (i32.store (i32.const 232) (i32.const 4)) (i32.store (i32.const 236) (i32.const 0))
     (i32.const 192))
-  (func (export "ostler:plugin/classifier@0.1.0#[static]session.open")
+  (func (export "ostler:plugin/classifier@0.2.0#[static]session.open")
     (param i32 i32 i32 i32 i32 i32) (result i32) {open})
-  (func (export "ostler:plugin/classifier@0.1.0#[method]session.push")
+  (func (export "ostler:plugin/classifier@0.2.0#[method]session.push")
     (param i32 i32 i32 i32 i32 i32 i64) (result i32) {push})
-  (func (export "ostler:plugin/classifier@0.1.0#[method]session.flush") (param i32) (result i32)
+  (func (export "ostler:plugin/classifier@0.2.0#[method]session.flush") (param i32) (result i32)
     (i64.store (i32.const 256) (i64.const 4)) (i64.store (i32.const 264) (i64.const 4)) (i32.const 256))
   (func $start {start})
   (start $start)

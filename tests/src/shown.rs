@@ -41,6 +41,8 @@ pub struct Line {
     pub text: String,
     #[serde(default)]
     pub partial: bool,
+    #[serde(default)]
+    pub continues: bool,
 }
 
 /// Returns the texts of lines as the process printed them: pieces that were stored apart are put together again.

@@ -44,6 +44,24 @@ fn classify(chain: &mut Chain, run: u64) -> Vec<u8> {
     verdicts.levels
 }
 
+/// What a chain says of lines of standard output: a level's letter each, a capital where the line continues.
+fn marks(chain: &mut Chain, lines: &[&str]) -> String {
+    let subject = Subject { run: RunId(1), process: ProcessName::new("p").unwrap(), command: Vec::new() };
+    let (mut text, mut ends) = (Vec::new(), Vec::new());
+    for line in lines {
+        text.extend_from_slice(line.as_bytes());
+        ends.push(u32::try_from(text.len()).unwrap());
+    }
+    let batch = Packed { text: &text, ends: &ends, stream: Stream::Stdout, first_line: 0 };
+    let mut verdicts = ChainVerdicts::default();
+    chain.classify(&subject, batch, &mut verdicts);
+    let mark = |(level, continues): (&u8, &bool)| {
+        let letter = b"-tdiwef"[usize::from(*level)] as char;
+        if *continues { letter.to_ascii_uppercase() } else { letter }
+    };
+    verdicts.levels.iter().zip(&verdicts.continues).map(mark).collect()
+}
+
 /// The default classifier still decides, whatever the guest before it in the chain does.
 fn assert_survives(guest: &Guest, expected_reason: &str) {
     let (registry, _dir) = registry(&[("guest.wasm", &guest.component())]);
@@ -148,6 +166,35 @@ fn levels_that_do_not_exist_are_no_decision() {
     let guest = Guest::new("wild").push(&format!("{wild} {PUSH_NOTHING}"));
     let (registry, _dir) = registry(&[("guest.wasm", &guest.component())]);
     assert_eq!(classify(&mut Chain::new(&registry), 1), [0, 5]);
+}
+
+#[test]
+fn the_bit_that_groups_lines_counts_only_beside_a_level_and_behind_a_line() {
+    // 0x86: fatal, continuing; 0x80: the bit and no level.
+    for (byte, expected) in [("0x86", ["fF", "FF"]), ("0x80", ["-e", "-e"])] {
+        let wild = format!("(memory.fill (i32.const 65536) (i32.const {byte}) (local.get 4))");
+        let guest = Guest::new("grouper").push(&format!("{wild} {PUSH_NOTHING}"));
+        let (registry, _dir) = registry(&[("guest.wasm", &guest.component())]);
+        let mut chain = Chain::new(&registry);
+        for expected in expected {
+            assert_eq!(marks(&mut chain, &["one", "ERROR: two"]), expected, "{byte}");
+        }
+        assert_eq!(status(&registry, "grouper").failures, 0);
+    }
+}
+
+#[test]
+fn a_later_link_neither_breaks_nor_prolongs_what_an_earlier_one_groups() {
+    // Decides the first two lines of each batch, the second as going on with the first, and leaves the others.
+    let first_two =
+        "(i32.store8 (i32.const 65536) (i32.const 6)) (i32.store8 (i32.const 65537) (i32.const 0x86))";
+    let guest = Guest::new("first-two").push(&format!("{first_two} {PUSH_NOTHING}"));
+    let (registry, _dir) = registry(&[("guest.wasm", &guest.component())]);
+    let mut chain = Chain::new(&registry);
+    let header = "Traceback (most recent call last):";
+    assert_eq!(marks(&mut chain, &["a", "b", header, "  File \"x\", line 1, in f"]), "fFeE");
+    // To the default classifier this frame is the next of its own traceback, and it is not.
+    assert_eq!(marks(&mut chain, &["a", "b", "  File \"x\", line 2, in g", "", "KeyError: 'x'"]), "fFe-E");
 }
 
 #[test]

@@ -57,6 +57,7 @@ mod tests {
             level: Level::Unknown,
             text: "two\x1b[0m".into(),
             partial: false,
+            continues: false,
         };
         let prompt = Line { text: "> ".into(), partial: true, ..line.clone() };
         let mut out = Vec::new();

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 pub use lock::{LockError, ProjectLock};
 pub use notify::Notifier;
@@ -33,7 +33,7 @@ pub use takeover::{Inherited, Legacy};
 use crate::api::doctor::Places;
 use crate::api::{Api, Parts};
 use crate::config::{ConfigError, Project};
-use crate::model::Time;
+use crate::model::{Event, Time};
 use crate::pipeline::{Fact, OnFact, Pipeline, Remark, Source};
 use crate::plugins::{self, Origin, PluginEngine, PluginSettings, REGEX_CLASSIFIER_NAME, Registry};
 use crate::store::{Catalogue, CatalogueError, Recovery, Store, StoreError};
@@ -221,7 +221,8 @@ impl Daemon {
         let fleet_slot = Arc::new(OnceLock::new());
         let on_fact = signs_to(Arc::clone(&fleet_slot));
         let load = plugin_loader(paths, &project)?;
-        let pipeline = Pipeline::start(Arc::clone(&store), PIPELINE_THREADS, load, on_fact)?;
+        let pipeline =
+            Pipeline::start(Arc::clone(&store), PIPELINE_THREADS, load, on_fact, Arc::new(tell_event))?;
         let (acts, acts_rx) = mpsc::unbounded_channel();
         tokio::spawn(pass_on(events_rx, pipeline.clone(), acts));
 
@@ -353,6 +354,11 @@ fn signs_to(fleet: Arc<OnceLock<Arc<Fleet>>>) -> OnFact {
             handle.sign(fact.run, Sign { kind: fact.kind.clone(), url });
         }
     })
+}
+
+/// Writes down that an event was seen.
+fn tell_event(event: &Event) {
+    debug!(process = %event.process, run = %event.run, level = %event.level, lines = event.lines, "event");
 }
 
 fn plugin_loader(

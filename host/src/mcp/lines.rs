@@ -222,6 +222,7 @@ pub(super) mod tests {
             level,
             text: text.to_owned(),
             partial: false,
+            continues: false,
         }
     }
 

@@ -59,7 +59,11 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
+    /// Keeps a fact. Requests are told to who listens and not kept: they would push out all others.
     pub(crate) fn add(&self, fact: Fact) {
+        if fact.kind == "request" {
+            return;
+        }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if !kept.of_run.contains_key(&fact.run) {
             kept.order.push_back(fact.run);

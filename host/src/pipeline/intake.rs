@@ -1,13 +1,15 @@
 //! One run on its way from the spool into the store, in bounded steps.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use tracing::warn;
 
+use super::events::{self, EventBuilder, Stored};
 use super::lines::{LineSplitter, Lines};
 use super::{Fact, Remark, Shared, Source};
 use crate::bounds;
-use crate::model::{SpoolPosition, Stream, Time};
+use crate::model::{Event, SpoolPosition, Stream, Time};
 use crate::plugins::{Chain, ChainVerdicts, Packed, Subject};
 use crate::shim::{ChunkKind, Count, DoneRecord, SpoolReader, read_done};
 use crate::store::{Batch, LogQuery};
@@ -50,6 +52,7 @@ pub(super) struct Intake {
     pending: Pending,
     /// The line that tells what the shim lost at the end of the run is in the store or in `pending`.
     told_lost: bool,
+    events: EventBuilder,
     /// An earlier daemon has stored some of it.
     resumed: bool,
     verdicts: ChainVerdicts,
@@ -66,6 +69,8 @@ struct Pending {
     flags: Vec<u8>,
     times: Vec<i64>,
     facts: Vec<Fact>,
+    /// By line: what a classifier read in it.
+    fields: Vec<(usize, Vec<(String, String)>)>,
     position: SpoolPosition,
     /// The position has moved, or there are lines.
     dirty: bool,
@@ -77,6 +82,7 @@ impl Intake {
         let taken = stored.unwrap_or_default();
         Ok(Self {
             reader: SpoolReader::open(&source.dir, taken)?,
+            events: EventBuilder::new(source.run, source.process.clone()),
             subject: Subject { run: source.run, process: source.process, command: source.command },
             dir: source.dir,
             arm: source.arm,
@@ -140,8 +146,14 @@ impl Intake {
         }
     }
 
-    /// Ends the run: last facts, and its directory removed.
-    pub(super) fn finish(self, chain: &mut Chain, shared: &Shared) {
+    /// Hands on events that nothing was added to for long enough; returns when to look again, if at all.
+    pub(super) fn hand_on_quiet(&mut self, shared: &Shared) -> Option<Instant> {
+        self.events.hand_on_quiet(Instant::now(), &mut |event: &Event| (shared.on_event)(event))
+    }
+
+    /// Ends the run: last events and facts, and its directory removed.
+    pub(super) fn finish(mut self, chain: &mut Chain, shared: &Shared) {
+        self.events.hand_on_all(&mut |event: &Event| (shared.on_event)(event));
         for note in chain.finish(self.subject.run) {
             report(shared, Fact::new(self.subject.run, &self.subject.process, &note));
         }
@@ -266,10 +278,23 @@ impl Intake {
             times: &pending.times,
             position: pending.position,
         };
-        shared.store.append(&batch).map_err(|error| error.to_string())?;
+        let (first, _) = shared.store.append(&batch).map_err(|error| error.to_string())?;
         for fact in pending.facts.drain(..) {
             report(shared, fact);
         }
+        // Each classifier of the chain has noted its own, in any order.
+        pending.fields.sort_by_key(|(line, _)| *line);
+        let stored = Stored {
+            first,
+            text: batch.text,
+            ends: batch.ends,
+            levels: batch.levels,
+            streams: batch.streams,
+            flags: batch.flags,
+            times: batch.times,
+            fields: &pending.fields,
+        };
+        self.events.take(&stored, Instant::now(), &mut |event: &Event| (shared.on_event)(event));
         pending.clear();
         if let Err(error) = self.reader.release(pending.position.low()) {
             warn!(dir = %self.dir.display(), %error, "cannot delete a spool file");
@@ -368,8 +393,17 @@ impl Pending {
                 };
                 chain.classify(subject, packed, verdicts);
                 self.levels.extend_from_slice(&verdicts.levels);
-                let facts = verdicts.notes.iter().map(|note| Fact::new(subject.run, &subject.process, note));
-                self.facts.extend(facts);
+                for (flags, continues) in self.flags[first..last].iter_mut().zip(&verdicts.continues) {
+                    *flags |= u8::from(*continues) * events::CONTINUES;
+                }
+                for note in &verdicts.notes {
+                    let fact = Fact::new(subject.run, &subject.process, note);
+                    match fact.kind.as_str() {
+                        // They are of the line's event, not of the run.
+                        "fields" => self.fields.push((first + note.line as usize, fact.fields)),
+                        _ => self.facts.push(fact),
+                    }
+                }
             }
             *run_lines += (last - first) as u64;
             unclassified.first = last;
@@ -382,6 +416,7 @@ impl Pending {
         self.streams.clear();
         self.flags.clear();
         self.times.clear();
+        self.fields.clear();
         self.dirty = false;
     }
 }

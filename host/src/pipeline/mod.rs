@@ -10,12 +10,13 @@
 //! ```text
 //!   jobs ──▶ worker ──▶ Intake (one per run): SpoolReader → LineSplitter → Chain → Store::append → release
 //!              ▲                                                             │
-//!              └── doorbell of the shim ◀── armed when the spool is read dry └─▶ facts
+//!              └── doorbell of the shim ◀── armed when the spool is read dry └─▶ facts, events
 //! ```
 //!
 //! When the store cannot be written (a full disk) a worker keeps the batch and tries again; the spool waits on its
 //! side, bounded by the shim. Nothing here knows how processes are started, and nothing blocks them.
 
+mod events;
 mod facts;
 mod intake;
 mod worker;
@@ -32,7 +33,7 @@ use tokio::sync::{oneshot, watch};
 pub use facts::Fact;
 use facts::Facts;
 
-use crate::model::{Level, ProcessName, RunId, Time};
+use crate::model::{Event, Level, ProcessName, RunId, Time};
 use crate::plugins::{PluginStatus, Registry};
 use crate::store::Store;
 
@@ -68,6 +69,9 @@ pub(crate) enum Job {
 /// Called for each fact that a classifier sees, on a worker thread.
 pub type OnFact = Arc<dyn Fn(&Fact) + Send + Sync>;
 
+/// Called for each event from warning on, once it is over and its lines are in the store, on a worker thread.
+pub type OnEvent = Arc<dyn Fn(&Event) + Send + Sync>;
+
 /// Feeds the workers. Cheap to clone; they end with the last clone.
 #[derive(Clone)]
 pub struct Pipeline {
@@ -84,6 +88,7 @@ pub(crate) struct Shared {
     pub(crate) registry: OnceLock<Registry>,
     pub(crate) facts: Facts,
     pub(crate) on_fact: OnFact,
+    pub(crate) on_event: OnEvent,
     /// What keeps each worker from taking in output, in words.
     pub(crate) warnings: Mutex<BTreeMap<usize, String>>,
 }
@@ -98,12 +103,14 @@ impl Pipeline {
         threads: usize,
         load: impl FnOnce() -> Registry + Send + 'static,
         on_fact: OnFact,
+        on_event: OnEvent,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             store,
             registry: OnceLock::new(),
             facts: Facts::default(),
             on_fact,
+            on_event,
             warnings: Mutex::default(),
         });
         let workers: std::io::Result<Vec<_>> = (0..threads.max(1))

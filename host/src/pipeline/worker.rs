@@ -43,7 +43,16 @@ struct Slot {
     ended: bool,
     /// When an unfinished line is stored as it is, or a refused batch is tried again.
     due: Option<Instant>,
+    /// When an event that nothing was added to is taken for whole.
+    quiet: Option<Instant>,
     waiting: Vec<oneshot::Sender<()>>,
+}
+
+impl Slot {
+    /// Returns when the run has a turn though nothing is told of it.
+    fn wakes(&self) -> Option<Instant> {
+        self.due.into_iter().chain(self.quiet).min()
+    }
 }
 
 impl Worker {
@@ -78,8 +87,14 @@ impl Worker {
                 let run = source.run;
                 match Intake::open(source, &self.shared) {
                     Ok(intake) => {
-                        let slot =
-                            Slot { intake, queued: false, ended: false, due: None, waiting: Vec::new() };
+                        let slot = Slot {
+                            intake,
+                            queued: false,
+                            ended: false,
+                            due: None,
+                            quiet: None,
+                            waiting: Vec::new(),
+                        };
                         self.runs.insert(run, slot);
                         self.queue(run);
                     }
@@ -117,7 +132,7 @@ impl Worker {
     }
 
     fn until_due(&self) -> Option<Duration> {
-        let due = self.runs.values().filter_map(|slot| slot.due).min()?;
+        let due = self.runs.values().filter_map(Slot::wakes).min()?;
         Some(due.saturating_duration_since(Instant::now()))
     }
 
@@ -126,7 +141,7 @@ impl Worker {
         let due: Vec<RunId> = self
             .runs
             .iter()
-            .filter(|(_, slot)| slot.due.is_some_and(|due| due <= now))
+            .filter(|(_, slot)| slot.wakes().is_some_and(|due| due <= now))
             .map(|(run, _)| *run)
             .collect();
         for run in due {
@@ -137,6 +152,7 @@ impl Worker {
     fn step(&mut self, run: RunId) {
         let Some(slot) = self.runs.get_mut(&run) else { return };
         slot.queued = false;
+        slot.quiet = None;
         let due = slot.due.take().is_some_and(|due| due <= Instant::now());
         let unfinished = match (slot.ended, due) {
             (true, _) => Unfinished::Finish,
@@ -148,6 +164,7 @@ impl Worker {
             Ok(Stepped::Dry { .. }) if slot.ended => self.finish(run),
             Ok(Stepped::Dry { unfinished }) => {
                 slot.due = unfinished.then(|| Instant::now() + bounds::PARTIAL_LINE_WAIT);
+                slot.quiet = slot.intake.hand_on_quiet(&self.shared);
                 slot.intake.arm();
             }
             Ok(Stepped::Refused(problem)) => {

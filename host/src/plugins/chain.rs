@@ -2,6 +2,10 @@
 //!
 //! The first that decides a line's level wins; the next sees only what is left; facts add up. A link that fails
 //! loses its instance and the batch goes on without its opinion: lines are never lost here.
+//!
+//! With the level comes whether the line continues the event before. A link sees its own lines and those that earlier
+//! links left: where an earlier link has decided the line before, a later one cannot know what it continues, and so
+//! can neither break nor prolong an event that an earlier link groups.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,10 +36,15 @@ pub struct Note {
     pub fields: Vec<(String, String)>,
 }
 
-/// What the chain says of a batch: one level a line (as `model::Level` numbers them), and facts.
+/// The bit beside a level that says that the line continues the event before, as in `wit/ostler.wit`.
+const CONTINUES: u8 = 1 << 7;
+
+/// What the chain says of a batch: one level a line (as `model::Level` numbers them), whether the line continues the
+/// event of the stream's last line that is not blank, and facts.
 #[derive(Debug, Default)]
 pub struct ChainVerdicts {
     pub levels: Vec<u8>,
+    pub continues: Vec<bool>,
     pub notes: Vec<Note>,
 }
 
@@ -43,7 +52,14 @@ pub struct ChainVerdicts {
 pub struct Chain {
     links: Vec<Link>,
     rest: Rest,
+    /// By run and stream: which link decided the last line that is not blank.
+    tails: HashMap<(RunId, Stream), usize>,
+    /// By line of the batch: which link decided it.
+    deciders: Vec<usize>,
 }
+
+/// Stands for "no link".
+const UNDECIDED: usize = usize::MAX;
 
 struct Link {
     plugin: Arc<Plugin>,
@@ -67,19 +83,31 @@ impl Chain {
             instance: None,
             sessions: HashMap::new(),
         };
-        Self { links: registry.classifiers().map(link).collect(), rest: Rest::default() }
+        Self {
+            links: registry.classifiers().map(link).collect(),
+            rest: Rest::default(),
+            tails: HashMap::new(),
+            deciders: Vec::new(),
+        }
     }
 
     /// Classifies a batch of at most [`bounds::BATCH_LINES`] lines into `verdicts`.
     pub fn classify(&mut self, subject: &Subject, batch: Packed<'_>, verdicts: &mut ChainVerdicts) {
         verdicts.levels.clear();
         verdicts.levels.resize(batch.ends.len(), 0);
+        verdicts.continues.clear();
+        verdicts.continues.resize(batch.ends.len(), false);
         verdicts.notes.clear();
-        for link in &mut self.links {
+        self.deciders.clear();
+        self.deciders.resize(batch.ends.len(), UNDECIDED);
+        let tail = self.tails.get(&(subject.run, batch.stream)).copied();
+        for (number, link) in self.links.iter_mut().enumerate() {
             let whole = verdicts.levels.iter().all(|level| *level == 0);
             if whole {
                 if let Some(answer) = link.ask(subject, batch) {
-                    take_levels(&mut verdicts.levels, &answer.levels);
+                    let lines = 0..batch.ends.len();
+                    take_levels(verdicts, &mut self.deciders, number, lines.zip(&answer.levels));
+                    forget_unfounded(verdicts, &self.deciders, number, batch, tail);
                     take_notes(&mut verdicts.notes, answer, Some, batch.ends.len());
                 }
             } else {
@@ -88,18 +116,23 @@ impl Chain {
                     break;
                 }
                 let Some(answer) = link.ask(subject, self.rest.packed(batch)) else { continue };
-                for (line, level) in self.rest.lines.iter().zip(&answer.levels) {
-                    verdicts.levels[*line as usize] = clamp(*level);
-                }
+                let rest = self.rest.lines.iter().map(|line| *line as usize);
+                take_levels(verdicts, &mut self.deciders, number, rest.zip(&answer.levels));
+                forget_unfounded(verdicts, &self.deciders, number, batch, tail);
                 let lines = &self.rest.lines;
                 let original = |line: u32| lines.get(line as usize).copied();
                 take_notes(&mut verdicts.notes, answer, original, batch.ends.len());
             }
         }
+        let last = (0..batch.ends.len()).rev().find(|line| !batch.is_blank(*line));
+        if let Some(last) = last {
+            self.tails.insert((subject.run, batch.stream), self.deciders[last]);
+        }
     }
 
     /// Ends a run's sessions and returns the facts they were still gathering.
     pub fn finish(&mut self, run: RunId) -> Vec<Note> {
+        self.tails.retain(|(of, _), _| *of != run);
         let mut notes = Vec::new();
         for link in &mut self.links {
             let Some(session) = link.sessions.remove(&run) else { continue };
@@ -191,14 +224,57 @@ impl Rest {
     }
 }
 
+impl Packed<'_> {
+    fn is_blank(&self, line: usize) -> bool {
+        let start = if line == 0 { 0 } else { self.ends[line - 1] as usize };
+        self.text[start..self.ends[line] as usize].trim_ascii().is_empty()
+    }
+}
+
 /// A level is a guest's byte: what is no level is no decision.
 fn clamp(level: u8) -> u8 {
     crate::model::Level::from_u8(level) as u8
 }
 
-fn take_levels(levels: &mut [u8], answer: &[u8]) {
-    for (level, answered) in levels.iter_mut().zip(answer) {
-        *level = clamp(*answered);
+/// Takes a link's answer for the lines it was asked about. The bit counts only beside a level.
+fn take_levels<'a>(
+    verdicts: &mut ChainVerdicts,
+    deciders: &mut [usize],
+    link: usize,
+    answers: impl Iterator<Item = (usize, &'a u8)>,
+) {
+    for (line, answer) in answers {
+        let level = clamp(*answer & !CONTINUES);
+        if level != 0 {
+            verdicts.levels[line] = level;
+            verdicts.continues[line] = *answer & CONTINUES != 0;
+            deciders[line] = link;
+        }
+    }
+}
+
+/// Takes back what a link says of continuing where the line before is none of those it saw, or there is none.
+fn forget_unfounded(
+    verdicts: &mut ChainVerdicts,
+    deciders: &[usize],
+    link: usize,
+    batch: Packed<'_>,
+    tail: Option<usize>,
+) {
+    let mut unseen = tail.is_none_or(|decider| decider < link);
+    if !unseen && link == 0 {
+        return;
+    }
+    for (line, decider) in deciders.iter().enumerate() {
+        if *decider == link && unseen {
+            verdicts.continues[line] = false;
+        }
+        if !batch.is_blank(line) {
+            unseen = *decider < link;
+            if link == 0 {
+                return;
+            }
+        }
     }
 }
 

@@ -12,9 +12,9 @@ use crate::bounds;
 /// The package whose interfaces this host speaks.
 const PACKAGE: &str = "ostler:plugin/";
 /// The contract's version, as in `wit/ostler.wit`.
-pub const CONTRACT: &str = "0.1.0";
+pub const CONTRACT: &str = "0.2.0";
 /// The interfaces a pure plugin may import: `types` holds no functions.
-const ALLOWED_IMPORTS: [&str; 2] = ["ostler:plugin/log@0.1.0", "ostler:plugin/types@0.1.0"];
+const ALLOWED_IMPORTS: [&str; 2] = ["ostler:plugin/log@0.2.0", "ostler:plugin/types@0.2.0"];
 
 /// Why a file is not loaded.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
@@ -156,8 +156,8 @@ mod tests {
 
     #[test]
     fn other_versions_of_the_contract_are_recognised() {
-        assert_eq!(other_version("ostler:plugin/log@0.2.0"), Some("0.2.0".to_owned()));
-        assert_eq!(other_version("ostler:plugin/log@0.1.0"), None);
+        assert_eq!(other_version("ostler:plugin/log@0.1.0"), Some("0.1.0".to_owned()));
+        assert_eq!(other_version("ostler:plugin/log@0.2.0"), None);
         assert_eq!(other_version("wasi:cli/stdout@0.2.6"), None);
     }
 }

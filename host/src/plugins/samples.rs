@@ -7,7 +7,11 @@ use super::registry::Plugin;
 /// The letters of `info.sample.levels`, by the level's number.
 const LETTERS: &[u8] = b"-tdiwef";
 
-/// A line that was given another level than its sample says.
+/// The bit beside a level that says that the line continues the event before.
+const CONTINUES: u8 = 1 << 7;
+
+/// A line that was given another level than its sample says, or another place in its event: `|` where it continues
+/// the one before, else `-`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("sample {sample}, line {line}: expected {expected}, got {found}: {text}")]
 pub struct Mismatch {
@@ -26,7 +30,7 @@ pub struct SampleReport {
     pub samples: usize,
     pub lines: usize,
     pub mismatches: Vec<Mismatch>,
-    /// Samples whose `levels` has not one letter a line, counted from 1.
+    /// Samples whose `levels`, or `events`, has not one letter a line, counted from 1.
     pub malformed: Vec<usize>,
 }
 
@@ -36,23 +40,30 @@ pub fn run_samples(plugin: &Plugin) -> Result<SampleReport, CallError> {
     let mut instance = plugin.instantiate()?;
     let mut report = SampleReport { samples: plugin.info.samples.len(), ..SampleReport::default() };
     for (number, sample) in (1..).zip(&plugin.info.samples) {
-        if sample.levels.len() != sample.lines.len() {
+        let counts = |letters: &str| letters.len() == sample.lines.len();
+        if !counts(&sample.levels) || !(sample.events.is_empty() || counts(&sample.events)) {
             report.malformed.push(number);
             continue;
         }
         report.lines += sample.lines.len();
         for batch_lines in [sample.lines.len().max(1), 1] {
             let levels = levels(&mut instance, sample, batch_lines)?;
-            for (line, (expected, found)) in sample.levels.bytes().zip(&levels).enumerate() {
-                let found = LETTERS.get(usize::from(*found)).copied().unwrap_or(b'?');
-                if found != expected {
-                    report.mismatches.push(Mismatch {
-                        sample: number,
-                        line: line + 1,
-                        text: sample.lines[line].chars().filter(|c| !c.is_control()).take(200).collect(),
-                        expected: expected.into(),
-                        found: found.into(),
-                    });
+            let found = levels.iter().map(|code| {
+                let level = LETTERS.get(usize::from(code & !CONTINUES)).copied().unwrap_or(b'?');
+                (level, if code & CONTINUES == 0 { b'-' } else { b'|' })
+            });
+            for (line, (level, event)) in found.enumerate() {
+                let wanted_event = sample.events.as_bytes().get(line).copied().unwrap_or(event);
+                for (expected, found) in [(sample.levels.as_bytes()[line], level), (wanted_event, event)] {
+                    if found != expected {
+                        report.mismatches.push(Mismatch {
+                            sample: number,
+                            line: line + 1,
+                            text: sample.lines[line].chars().filter(|c| !c.is_control()).take(200).collect(),
+                            expected: expected.into(),
+                            found: found.into(),
+                        });
+                    }
                 }
             }
         }

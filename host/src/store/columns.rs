@@ -12,8 +12,12 @@ use super::frame::{
     u64_at,
 };
 
-/// The flag of a line whose end had not been seen; the only one there is.
+/// The flag of a line whose end had not been seen.
 const PARTIAL: u8 = 1;
+/// The flag of a line that continues the event of the line before.
+const CONTINUES: u8 = 2;
+/// All flags there are.
+const FLAGS: u8 = PARTIAL | CONTINUES;
 const COLUMN_FLAGS: u8 = 1;
 const COLUMN_TIMES_DELTA: u8 = 2;
 const COLUMN_TIMES_PLAIN: u8 = 4;
@@ -32,7 +36,7 @@ pub struct Batch<'a> {
     pub levels: &'a [u8],
     /// Numbers of [`Stream`].
     pub streams: &'a [u8],
-    /// Bit 0: the line is partial.
+    /// Bit 0: the line is partial. Bit 1: it continues the event of its stream's last line that is not blank.
     pub flags: &'a [u8],
     /// Nanoseconds since the Unix epoch.
     pub times: &'a [i64],
@@ -176,6 +180,11 @@ impl<'a> Lines<'a> {
         self.flags.get(index) & PARTIAL != 0
     }
 
+    /// Returns whether line `index` continues the event of the line before.
+    pub fn is_continued(&self, index: usize) -> bool {
+        self.flags.get(index) & CONTINUES != 0
+    }
+
     /// Returns when line `index` was seen, in nanoseconds since the Unix epoch.
     pub fn time(&self, index: usize) -> i64 {
         match self.times {
@@ -206,7 +215,7 @@ pub(super) fn encode_lines(
     let level = |&number: &u8| Level::from_u8(number) as u8;
     let levels = batch.levels.iter().fold(0u8, |mask, number| mask | 1 << level(number));
     let streams = batch.streams.iter().fold(0u8, |mask, number| mask | 1 << number);
-    let flags = batch.flags.iter().fold(0u8, |all, flag| all | flag) & PARTIAL;
+    let flags = batch.flags.iter().fold(0u8, |all, flag| all | flag) & FLAGS;
     let min_time = batch.times.iter().copied().min().unwrap_or(0);
     let max_time = batch.times.iter().copied().max().unwrap_or(0);
     let times = match max_time.checked_sub(min_time) {
@@ -225,7 +234,7 @@ pub(super) fn encode_lines(
         out.extend_from_slice(batch.streams);
     }
     if flags != 0 {
-        out.extend(batch.flags.iter().map(|flag| flag & PARTIAL));
+        out.extend(batch.flags.iter().map(|flag| flag & FLAGS));
     }
     match times {
         COLUMN_TIMES_DELTA => {

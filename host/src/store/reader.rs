@@ -386,6 +386,7 @@ impl<'q> Scan<'q> {
             level: Level::from_u8(lines.level(index)),
             text,
             partial: lines.is_partial(index),
+            continues: lines.is_continued(index),
         });
     }
 

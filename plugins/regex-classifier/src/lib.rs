@@ -4,13 +4,15 @@
 //! the line's start, where headers are, and only where that finds none, one of words that may stand anywhere.
 
 mod defaults;
-mod follow;
+mod fields;
+mod group;
 mod lazy;
 mod matcher;
 mod outcome;
 mod patterns;
 mod reduce;
 mod report;
+mod requests;
 mod samples;
 mod table;
 mod user;
@@ -20,10 +22,11 @@ use std::rc::Rc;
 
 use ostler_sdk::prelude::*;
 
-use follow::Follow;
+use group::Group;
 use matcher::Matcher;
 use outcome::{CONTINUES, Outcome};
 pub use patterns::{Opens, Pattern, patterns};
+use requests::Requests;
 use user::User;
 
 /// One run's reading of its output.
@@ -31,7 +34,8 @@ pub struct RegexClassifier {
     defaults: Matcher,
     user: Rc<User>,
     /// One for each stream.
-    follow: [Follow; 2],
+    groups: [Group; 2],
+    requests: Requests,
 }
 
 impl Classifier for RegexClassifier {
@@ -45,20 +49,30 @@ impl Classifier for RegexClassifier {
 
     fn open(_run: &Run, config: &str) -> Result<Self, String> {
         let user = user::compile(config)?;
-        Ok(Self { defaults: defaults::matcher(), user, follow: Default::default() })
+        Ok(Self {
+            defaults: defaults::matcher(),
+            user,
+            groups: Default::default(),
+            requests: Requests::default(),
+        })
     }
 
     fn push(&mut self, batch: &Batch<'_>, verdicts: &mut Verdicts) {
-        let mut follow = self.follow[batch.stream() as usize - 1];
+        let mut group = self.groups[batch.stream() as usize - 1];
         for line in batch.lines() {
             let mut own = self.find(line.index, line.bytes, verdicts);
-            if own.is_some_and(|own| own.level == CONTINUES) && !follow.takes_frames() {
+            if own.is_some_and(|own| own.level == CONTINUES) && !group.takes_frames() {
                 // It looks like a stack frame and is none: its words count.
                 own = self.defaults.find_floating(line.bytes);
             }
-            verdicts.codes_mut()[line.index] = follow.level(line.bytes, own);
+            let code = group.take(line.bytes, own);
+            verdicts.codes_mut()[line.index] = code;
+            if let Some(own) = own.filter(|own| own.facts != 0) {
+                report::note(own, code, line, &mut self.requests, verdicts);
+            }
         }
-        self.follow[batch.stream() as usize - 1] = follow;
+        self.requests.end_batch(verdicts);
+        self.groups[batch.stream() as usize - 1] = group;
     }
 }
 
@@ -84,12 +98,7 @@ impl RegexClassifier {
                 }
                 Some(theirs)
             }
-            (_, Some((_, ours))) => {
-                if ours.facts != 0 {
-                    report::note(ours.facts, index, line, verdicts);
-                }
-                Some(ours)
-            }
+            (_, Some((_, ours))) => Some(ours),
             _ => None,
         }
     }
@@ -116,6 +125,76 @@ mod tests {
         assert_eq!(push(&mut session, Stream::Stderr, &["Traceback (most recent call last):"]).levels, "e");
         assert_eq!(push(&mut session, Stream::Stdout, &[frame, "Gone: x"]).levels, "--");
         assert_eq!(push(&mut session, Stream::Stderr, &[frame, "Gone: x"]).levels, "ee");
+    }
+
+    /// What the plugin says of lines that are given to it in pieces of these lengths, streams taking turns as a
+    /// shuffle would have it.
+    fn in_pieces(lines: [&[String]; 2], mut random: impl FnMut(usize) -> usize) -> [String; 2] {
+        let mut session = RegexClassifier::open(&Run::default(), "").unwrap();
+        let mut said = [String::new(), String::new()];
+        let mut at = [0, 0];
+        while (0..2).any(|stream| at[stream] < lines[stream].len()) {
+            let stream = random(2);
+            let piece = &lines[stream][at[stream]..lines[stream].len().min(at[stream] + random(9))];
+            at[stream] += piece.len();
+            let piece: Vec<&str> = piece.iter().map(String::as_str).collect();
+            let of = if stream == 0 { Stream::Stdout } else { Stream::Stderr };
+            let outcome = push(&mut session, of, &piece);
+            for (level, event) in outcome.levels.chars().zip(outcome.events.chars()) {
+                said[stream].push(if event == '|' { level.to_ascii_uppercase() } else { level });
+            }
+        }
+        said
+    }
+
+    #[test]
+    fn levels_and_events_do_not_depend_on_batches_or_on_the_other_stream() {
+        let samples = RegexClassifier::info().samples;
+        let all: Vec<String> = samples.into_iter().flat_map(|sample| sample.lines).collect();
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = move |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % below
+        };
+        for _ in 0..30 {
+            // Any lines in any order: the samples', cut up and shuffled by runs of lines.
+            let mut shuffled: [Vec<String>; 2] = Default::default();
+            for lines in &mut shuffled {
+                for _ in 0..40 {
+                    let start = random(all.len());
+                    lines.extend(all[start..all.len().min(start + random(12))].iter().cloned());
+                }
+            }
+            let lines = [&shuffled[0][..], &shuffled[1][..]];
+            let whole =
+                lines.map(|lines| in_pieces([lines, &[]], |below| if below == 2 { 0 } else { 8 })[0].clone());
+            assert_eq!(in_pieces(lines, &mut random), whole);
+        }
+    }
+
+    #[test]
+    fn an_event_without_end_is_cut() {
+        let frame = format!("    at f ({}:1:1)", "x".repeat(100));
+        let lines: Vec<&str> =
+            std::iter::once("ERROR: x").chain(std::iter::repeat_n(&frame[..], 5000)).collect();
+        let outcome = classify::<RegexClassifier>(&lines);
+        assert!(outcome.levels.chars().all(|level| level == 'e'));
+        let begins: Vec<usize> =
+            outcome.events.char_indices().filter(|(_, event)| *event == '-').map(|(at, _)| at).collect();
+        assert_eq!(begins, [0, 2000, 4000]);
+    }
+
+    #[test]
+    fn the_facts_of_an_event_are_those_of_its_beginning() {
+        let lines = [
+            "Error: listen EADDRINUSE: address already in use :::8201",
+            "    at f {",
+            "  code: 'EADDRINUSE'",
+            "}",
+        ];
+        let outcome = classify::<RegexClassifier>(&lines);
+        assert_eq!(outcome.events, "-|||");
+        assert_eq!(outcome.notes.len(), 1, "{:?}", outcome.notes);
     }
 
     #[test]
@@ -153,5 +232,35 @@ mod tests {
         assert_eq!(facts("Error: listen EADDRINUSE: address already in use :::8201"), in_use("8201"));
         assert_eq!(facts("Port 5000 is in use by another program. Either identify"), in_use("5000"));
         assert_eq!(facts("INFO: nothing special"), []);
+        let request = Fact::request;
+        assert_eq!(
+            facts("INFO:     127.0.0.1:46162 - \"GET /x?y=1 HTTP/1.1\" 200 OK"),
+            [request("GET", "/x?y=1", "200")]
+        );
+        assert_eq!(
+            facts(" GET / 500 in 1.5s (next.js: 1s)"),
+            [request("GET", "/", "500").field("ms", "1500")]
+        );
+        assert_eq!(
+            facts("webpack 5.103.0 compiled with 2 errors in 467 ms"),
+            [Fact::build("failed").field("ms", "467").field("errors", "2")]
+        );
+        assert_eq!(
+            facts("/srv/app/views.py changed, reloading."),
+            [Fact::reload().field("file", "/srv/app/views.py")]
+        );
+        assert_eq!(
+            facts("8:29:25 AM [vite] (client) hmr update /src/a.js"),
+            [Fact::reload().field("file", "/src/a.js")]
+        );
+        assert_eq!(
+            facts("You have 18 unapplied migration(s). Your project may not work properly"),
+            [Fact::migration_pending().field("count", "18")]
+        );
+        assert_eq!(
+            facts("Post office listening on http://127.0.0.1:8301"),
+            [listening("http://127.0.0.1:8301"), Fact::ready()]
+        );
+        assert_eq!(facts("Debugger listening on ws://127.0.0.1:9229/d7a1"), []);
     }
 }

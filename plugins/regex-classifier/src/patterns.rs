@@ -19,8 +19,13 @@
 use ostler_sdk::Level;
 use ostler_sdk::Level::{Debug, Error, Fatal, Info, Trace, Warn};
 
+#[path = "frameworks.rs"]
+mod frameworks;
+
 /// Priority of headers: a match at or above it is believed even amid a traceback.
 pub const HEADER: i32 = 80;
+/// Priority of phrases: at or above it, indented lines that follow a warning or worse belong to it.
+pub const PHRASE: i32 = 50;
 
 /// What a line brings with it besides its level.
 pub mod facts {
@@ -30,6 +35,16 @@ pub mod facts {
     pub const LISTENING: u8 = 2;
     /// Something else holds the port.
     pub const PORT_IN_USE: u8 = 4;
+    /// A request begins or has ended.
+    pub const REQUEST: u8 = 8;
+    /// Something is being built, or was.
+    pub const BUILD: u8 = 16;
+    /// A change is taken over.
+    pub const RELOAD: u8 = 32;
+    /// A database waits for migrations.
+    pub const MIGRATION: u8 = 64;
+    /// The line is JSON or logfmt: its fields are told when it begins an event.
+    pub const FIELDS: u8 = 128;
 }
 
 /// What the lines after a match are taken for.
@@ -42,6 +57,16 @@ pub enum Opens {
     Traceback = 1,
     /// One line of message, then stack frames.
     Message = 2,
+    /// Nothing, whatever follows.
+    Alone = 3,
+    /// Goroutines.
+    Go = 4,
+    /// An excerpt of the source, a blank line, then an exception of JavaScript.
+    Uncaught = 5,
+    /// Any lines up to a blank one.
+    Block = 6,
+    /// Indented lines, also when the line is less than a warning.
+    Indented = 7,
 }
 
 /// One pattern.
@@ -107,9 +132,9 @@ fn expand(regex: &str) -> String {
 
 /// The words for a level: in any case where brackets or a colon mark them, and in capitals where nothing does.
 const WORDS: [(Level, &str, &str, &str); 6] = [
-    (Trace, "V", "trace|trce|verbose|vrb", "TRACE|VERBOSE|FINER|FINEST"),
+    (Trace, "V", "trace|trce|verbose|vrb|silly", "TRACE|VERBOSE|FINER|FINEST"),
     (Debug, "D", "debug|dbug|dbg", "DEBUG|DBG|FINE"),
-    (Info, "I", "info|inf|information|notice|note|help|log", "INFO|NOTICE|INF"),
+    (Info, "I", "info|inf|information|notice|note|help|log", "INFO|NOTICE|INF|SUCCESS"),
     (Warn, "W", "warn|warning|wrn", "WARN|WARNING|WRN"),
     (Error, "E", "error|err|fail|severe", "ERROR|ERR|FAIL|SEVERE"),
     (
@@ -164,17 +189,27 @@ pub fn patterns() -> Vec<Pattern> {
                 .replace("<any>", &format!("(?i:{any})"))
                 .replace("<caps>", caps)
                 .replace("<letter>", letter);
-            all.push(pattern(format!("{form}-{level}"), HEADER, level, "header", &regex));
+            let (facts, opens) = match form {
+                "logfmt" | "json" => (facts::FIELDS, Opens::Alone),
+                "stamped" => (0, Opens::Indented),
+                _ => (0, Opens::Nothing),
+            };
+            let header = pattern(format!("{form}-{level}"), HEADER, level, "header", &regex);
+            all.push(header.with(facts).opening(opens));
         }
         let capitals = format!(r"(?:^|[ \t\[(|<>:.])(?:{caps})(?:[ \t\])>|:,]|$)");
         all.push(pattern(format!("capitals-{level}"), 60, level, "header", &capitals));
     }
     for (level, number) in [(Trace, 10), (Debug, 20), (Info, 30), (Warn, 40), (Error, 50), (Fatal, 60)] {
         let regex = format!(r#""(?:level|severity)" ?: ?{number}[ ,}}]"#);
-        all.push(pattern(format!("json-number-{level}"), HEADER, level, "header", &regex));
+        let header = pattern(format!("json-number-{level}"), HEADER, level, "header", &regex);
+        all.push(header.with(facts::FIELDS).opening(Opens::Alone));
     }
     all.extend(access_lines());
-    all.extend(framework_lines());
+    all.extend(frameworks::LINES.iter().map(|line| {
+        let (name, priority, level, facts, opens, regex) = *line;
+        pattern(name, priority, level, "framework", regex).with(facts).opening(opens)
+    }));
     all.extend(message_words());
     all
 }
@@ -196,152 +231,14 @@ fn access_lines() -> Vec<Pattern> {
     for (level, status) in [(Info, r"[123]\d\d"), (Warn, r"4\d\d"), (Error, r"5\d\d")] {
         for (form, priority, regex) in FORMS {
             let regex = format!(r"{regex}{status}(?:[ \]]|$)");
-            all.push(pattern(format!("access-{form}-{level}"), priority, level, "access", &regex));
+            let access = pattern(format!("access-{form}-{level}"), priority, level, "access", &regex);
+            all.push(access.with(facts::REQUEST).opening(Opens::Alone));
         }
         let regex = format!(r#" HTTP/[\d.]+" {status}(?:[ ,]|$)"#);
-        all.push(pattern(format!("access-{level}"), 65, level, "access", &regex));
+        let access = pattern(format!("access-{level}"), 65, level, "access", &regex);
+        all.push(access.with(facts::REQUEST).opening(Opens::Alone));
     }
     all
-}
-
-/// Lines that frameworks print without a header.
-fn framework_lines() -> Vec<Pattern> {
-    use facts::{LISTENING, PORT_IN_USE, READY};
-    let known = |name: &str, level, regex| pattern(name, 90, level, "framework", regex);
-    let phrase = |name: &str, level, regex| pattern(name, 50, level, "framework", regex);
-    vec![
-        known(
-            "django-ready",
-            Info,
-            "^Starting (?:development|ASGI/[A-Za-z]+ version [^ ]+ development) server at ",
-        )
-        .with(READY | LISTENING),
-        known("flask-ready", Info, r"^ \* Running on (?:all addresses|<url>)").with(READY | LISTENING),
-        known("flask", Info, r"^ \* (?:Serving|Debug|Restarting|Detected|Environment)"),
-        known("uvicorn-ready", Info, r"^INFO: +Application startup complete").with(READY),
-        known("uvicorn-listening", Info, "^INFO: +Uvicorn running on <url>").with(LISTENING),
-        known("gunicorn-ready", Info, r"^<stamp> \[\d+\] \[INFO\] Listening at: ").with(READY | LISTENING),
-        known("vite-ready", Info, r"^ *VITE v[^ ]+ +ready in ").with(READY),
-        known("local-url", Info, r"^ *(?:➜ +|- )Local: +<url>").with(LISTENING),
-        known("next-ready", Info, "^ *✓ Ready in ").with(READY),
-        known("webpack-listening", Info, r"^<i> \[webpack-dev-server\] Loopback: ").with(LISTENING),
-        known("webpack-ready", Info, r"^webpack [^ ]+ compiled successfully").with(READY),
-        known("webpack-warnings", Warn, r"^webpack [^ ]+ compiled with \d+ warning").with(READY),
-        known("webpack-errors", Error, r"^webpack [^ ]+ compiled with \d+ error"),
-        known("puma-ready", Info, r"^\* Listening on ").with(READY | LISTENING),
-        known("php-ready", Info, r"^(?:<ctime> )?PHP [^ ]+ Development Server \(").with(READY | LISTENING),
-        known("laravel-ready", Info, r"^ *INFO +Server running on \[").with(READY | LISTENING),
-        known(
-            "spring-listening",
-            Info,
-            r"^<stamp>INFO \d+ --- \[[^\]]*\] (?:\[[^\]]*\] )?[^ ]+ +: Tomcat started on port",
-        )
-        .with(LISTENING),
-        known(
-            "spring-ready",
-            Info,
-            r"^<stamp>INFO \d+ --- \[[^\]]*\] (?:\[[^\]]*\] )?[^ ]+ +: Started [^ ]+ in ",
-        )
-        .with(READY),
-        known("phoenix-ready", Info, r"^<stamp>\[info\] Running [^ ]+ with [^ ]+ [^ ]+ at ")
-            .with(READY | LISTENING),
-        known(
-            "phoenix-port-in-use",
-            Error,
-            r"^<stamp>\[error\] Running [^,]* failed, port (?:\d+ )?already in use",
-        )
-        .with(PORT_IN_USE),
-        known(
-            "error-port-in-use",
-            Error,
-            r"^(?:\[vite\] )?Error: (?:[Tt]hat port is|Port \d+ is|listen EADDRINUSE)",
-        )
-        .with(PORT_IN_USE),
-        known("uvicorn-port-in-use", Error, r"^ERROR: +\[Errno \d+\] error while attempting to bind")
-            .with(PORT_IN_USE),
-        known("next-port-in-use", Warn, r"^ *⚠ Port \d+ is in use").with(PORT_IN_USE),
-        known("vite-port-in-use", Warn, r"^Port \d+ is in use, trying another").with(PORT_IN_USE),
-        phrase("port-in-use", Error, r"[Pp]ort (?:\d+ )?(?:is |was )?(?:already )?in use").with(PORT_IN_USE),
-        phrase("address-in-use", Error, r"[Aa]ddress already in use|EADDRINUSE|AddrInUse").with(PORT_IN_USE),
-        pattern(
-            "traceback",
-            HEADER,
-            Error,
-            "traceback",
-            r"^[ \t|+]*(?:Exception Group )?Traceback \(most recent call last\):",
-        )
-        .opening(Opens::Traceback),
-        pattern("rust-panic", HEADER, Error, "traceback", r"^thread '[^']*' (?:\(\d+\) )?panicked at ")
-            .opening(Opens::Message),
-        pattern("go-fatal", HEADER, Fatal, "traceback", "^fatal error: "),
-        pattern(
-            "frame",
-            70,
-            None,
-            "frame",
-            r#"^(?:[ \t]+(?:at |from [^ ]+:\d+:in |\.\.\. \d+ (?:more|common)|File "|\d+: |--> |= (?:note|help): )|[^ :]+\.rb:\d+:in |Caused by: |goroutine \d+ \[|[ \t]*\d*[ \t]*\||stack backtrace:)"#,
-        ),
-        pattern("mark-error", HEADER, Error, "header", r"^[ \t]*(?:⨯|✗|✘|✖|❌) ?"),
-        pattern("mark-warn", HEADER, Warn, "header", "^[ \t]*⚠"),
-        pattern("mark-info", HEADER, Info, "header", r"^[ \t]*(?:✓|✔|✅|▲|➜|○|ℹ)"),
-        pattern("letter-error", HEADER, Error, "header", "^<e> "),
-        pattern("letter-warn", HEADER, Warn, "header", "^<w> "),
-        pattern("letter-info", HEADER, Info, "header", "^<i> "),
-        pattern("npm-error", HEADER, Error, "header", "^npm (?:ERR!|error)"),
-        pattern("npm-warn", HEADER, Warn, "header", "^npm (?:WARN|warn)"),
-        pattern("npm-info", HEADER, Info, "header", "^npm (?:notice|info)"),
-        pattern(
-            "cargo",
-            HEADER,
-            Info,
-            "header",
-            "^ +(?:Compiling|Finished|Running|Fresh|Checking|Download(?:ing|ed)|Updating|Locking|Building|Documenting|Doc-tests|Installing|Packaging|Adding) ",
-        ),
-        pattern("rustc-error", HEADER, Error, "header", r"^error\[E\d+\]: "),
-        phrase("django-server-error", Error, "^Internal Server Error: "),
-        phrase(
-            "django-client-error",
-            Warn,
-            "^(?:Not Found|Bad Request|Forbidden|Unauthorized|Method Not Allowed)(?: \\([^)]*\\))?: ",
-        ),
-        phrase(
-            "django-migrations",
-            Warn,
-            r"^(?:You have \d+ unapplied migration|Run 'python manage.py migrate')",
-        ),
-        phrase(
-            "django-checks",
-            Info,
-            r"^(?:System check identified no issues|Performing system checks|Watching for file changes|Quit the server with|Django version )",
-        ),
-        phrase("django-reload", Info, r" changed, reloading\."),
-        phrase(
-            "vite-error",
-            Error,
-            r"^(?:<stamp>)?\[vite\] (?:\([a-z]+\) )?(?:Internal server error|Pre-transform error|Error)",
-        ),
-        phrase(
-            "vite-info",
-            Info,
-            r"^(?:<stamp>)?\[vite\] (?:\([a-z]+\) )?(?:page reload|hmr |server restarted|connect|\.env|vite\.config|new dependencies|✨)",
-        ),
-        phrase(
-            "rails-info",
-            Info,
-            r#"^(?:=> (?:Booting|Rails|Run)|Started <method> "|Processing by |Puma starting|Use Ctrl-C)"#,
-        ),
-        phrase("php-info", Info, r"^<ctime> <address> (?:Accepted|Closing)"),
-        phrase("php-fatal", Fatal, r"PHP (?:Fatal|Parse) error: "),
-        phrase("php-warn", Warn, r"PHP (?:Warning|Notice|Deprecated): "),
-        phrase("make", Error, r"^g?make(?:\[\d+\])?: \*\*\* "),
-        phrase("elixir", Error, r"^\*\* \("),
-        pattern("postgres-log", 60, Info, "framework", r"\] LOG:  "),
-        phrase("nodemon-crash", Error, r"^\[nodemon\] app crashed"),
-        phrase("nodemon", Info, r"^\[nodemon\] (?:starting|restarting|watching|\d|to restart|clean exit)"),
-        phrase("spring-failed", Error, "^APPLICATION FAILED TO START"),
-        phrase("build-failed", Error, "BUILD FAILED"),
-        phrase("build-succeeded", Info, "BUILD SUCCESS"),
-    ]
 }
 
 /// Words of the message, believed only where nothing better is known.

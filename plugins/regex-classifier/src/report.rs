@@ -1,33 +1,107 @@
-//! The facts of lines whose pattern brings some: reads the url or the port out of the line.
+//! The facts of lines whose pattern brings some: reads what they tell out of the line.
 
-use ostler_sdk::{Fact, Verdicts};
+use ostler_sdk::{CONTINUES, Fact, Level, Line, Verdicts};
 
-use crate::patterns::facts;
+use crate::fields;
+use crate::outcome::Outcome;
+use crate::patterns::{HEADER, facts};
+use crate::requests::{Requests, milliseconds};
 
-/// Longest value of a field, in bytes: lines come from the child, and facts travel further than lines.
-const VALUE_BYTES: usize = 2048;
+/// How much of a line is looked at, in bytes: lines come from the child, and facts travel further than lines.
+const LINE_BYTES: usize = 2048;
 
-/// Notes the facts that `bits` stand for, with what the line tells about them.
+/// Notes of one batch after which those are left out that a flood is full of: a fact costs as much as classifying ten
+/// lines.
+const FLOOD_NOTES: usize = 8;
+
+/// Notes the facts of a line, which was given the level and the place in its event that `code` says.
+///
+/// What an event says in passing, such as an error's code among its properties, is no fact of its own.
+pub fn note(own: Outcome, code: u8, line: Line<'_>, requests: &mut Requests, verdicts: &mut Verdicts) {
+    let continues = code & CONTINUES != 0;
+    if own.facts == facts::FIELDS {
+        if !continues && code >= Level::Warn.code() && verdicts.notes().len() < FLOOD_NOTES {
+            fields::note(line, verdicts);
+        }
+    } else if own.facts == facts::REQUEST {
+        requests.take(own, line, verdicts);
+    } else if own.facts == facts::RELOAD && verdicts.notes().len() >= FLOOD_NOTES {
+        // One change more among so many.
+    } else if !continues || own.priority >= HEADER {
+        note_known(own, line, verdicts);
+    }
+}
+
 #[cold]
-pub fn note(bits: u8, index: usize, line: &[u8], verdicts: &mut Verdicts) {
-    if bits & facts::LISTENING != 0
-        && let Some(url) = url(line)
+fn note_known(own: Outcome, line: Line<'_>, verdicts: &mut Verdicts) {
+    let text = String::from_utf8_lossy(&line.bytes[..line.bytes.len().min(LINE_BYTES)]);
+    let has = |bit: u8| own.facts & bit != 0;
+    let mut note = |fact: Fact| verdicts.note(line.index, fact);
+    if has(facts::LISTENING)
+        && let Some(url) = url(&text)
     {
-        verdicts.note(index, Fact::listening(url));
+        note(Fact::listening(url));
     }
-    if bits & facts::READY != 0 {
-        verdicts.note(index, Fact::ready());
+    if has(facts::READY) {
+        note(Fact::ready());
     }
-    if bits & facts::PORT_IN_USE != 0 {
-        let fact = Fact::port_in_use();
-        verdicts.note(
-            index,
-            match port(line) {
-                Some(port) => fact.field("port", port),
-                None => fact,
-            },
-        );
+    if has(facts::PORT_IN_USE) {
+        note(with(Fact::port_in_use(), "port", port(&text)));
     }
+    if has(facts::BUILD) {
+        note(build(&text, own.level));
+    }
+    if has(facts::RELOAD) {
+        note(with(Fact::reload(), "file", file(&text)));
+    }
+    if has(facts::MIGRATION) {
+        note(with(Fact::migration_pending(), "count", number_before(&text, " ")));
+    }
+}
+
+fn with(fact: Fact, key: &str, value: Option<String>) -> Fact {
+    match value {
+        Some(value) => fact.field(key, value),
+        None => fact,
+    }
+}
+
+/// Returns how a build goes: what failed has the level for it, and what has only begun says what it is doing.
+fn build(text: &str, level: u8) -> Fact {
+    let fact = Fact::build(match level >= Level::Error.code() {
+        true => "failed",
+        false if ["ompiling", " building ", "Creating "].iter().any(|word| text.contains(word)) => "started",
+        false => "ok",
+    });
+    let fact = with(fact, "ms", milliseconds(text));
+    let errors = number_before(text, " error").or_else(|| number_before(text, " previous error"));
+    with(with(fact, "errors", errors), "warnings", number_before(text, " warning"))
+}
+
+/// Returns the first number that stands before these words.
+fn number_before(text: &str, words: &str) -> Option<String> {
+    text.match_indices(words).find_map(|(at, _)| {
+        let digits = text[..at].bytes().rev().take_while(u8::is_ascii_digit).count();
+        let start = at - digits;
+        let whole = text[..start].bytes().next_back().is_none_or(|byte| !byte.is_ascii_alphanumeric());
+        (digits > 0 && digits < 10 && whole).then(|| text[start..at].to_owned())
+    })
+}
+
+/// Returns the file in a line about one that changed: in quotes, before `changed`, or behind what is done.
+fn file(text: &str) -> Option<String> {
+    if text.starts_with("Restarting ") || text.starts_with("[nodemon]") {
+        return None;
+    }
+    if let Some((_, rest)) = text.split_once('\'') {
+        return rest.split_once('\'').map(|(file, _)| file.to_owned());
+    }
+    if let Some((before, _)) = text.split_once(" changed") {
+        return before.rsplit(' ').next().map(str::to_owned);
+    }
+    let after = |word: &str| text.split_once(word).map(|(_, rest)| rest);
+    let rest = after("page reload ").or_else(|| after("hmr update "))?;
+    rest.split([' ', ',']).next().filter(|file| !file.is_empty()).map(str::to_owned)
 }
 
 /// Notes that a pattern of the user's matched.
@@ -37,8 +111,7 @@ pub fn note_match(pattern: &str, category: &str, index: usize, verdicts: &mut Ve
 }
 
 /// Returns the address in a line: a url as it stands, or one made of `at HOST:PORT` or `on port N`.
-fn url(line: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(&line[..line.len().min(VALUE_BYTES)]);
+fn url(text: &str) -> Option<String> {
     if let Some(start) = text.find("http://").or_else(|| text.find("https://")) {
         let url = text[start..].split(|c: char| c.is_whitespace() || "])>\"',;".contains(c)).next()?;
         return Some(url.trim_end_matches('.').to_owned());
@@ -47,13 +120,12 @@ fn url(line: &[u8]) -> Option<String> {
     if let Some(rest) = after(" port ").or_else(|| after(" port(s): ")) {
         return Some(format!("http://localhost:{}", digits(rest)?));
     }
-    let address = after(" at ")?.split_whitespace().next()?;
+    let address = after(" at ").or_else(|| after("istening on "))?.split_whitespace().next()?;
     address.contains(':').then(|| format!("http://{address}"))
 }
 
 /// Returns the port in a line about a taken one: after the word, or at the end of an address.
-fn port(line: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(&line[..line.len().min(VALUE_BYTES)]);
+fn port(text: &str) -> Option<String> {
     let lower = text.to_ascii_lowercase();
     let by_word = lower.match_indices("port ").find_map(|(at, word)| digits(&lower[at + word.len()..]));
     // `('127.0.0.1', 8000)`, `:::8201`, `0.0.0.0:3000`; the last, for what stands before it may be a time.
@@ -78,7 +150,7 @@ mod tests {
 
     #[test]
     fn urls_are_read_or_made() {
-        let url = |line: &str| url(line.as_bytes()).unwrap_or_default();
+        let url = |line: &str| url(line).unwrap_or_default();
         assert_eq!(url("Starting development server at http://127.0.0.1:8123/"), "http://127.0.0.1:8123/");
         assert_eq!(url("  INFO  Server running on [http://127.0.0.1:8000]."), "http://127.0.0.1:8000");
         assert_eq!(url("Tomcat started on port 8083 (http)"), "http://localhost:8083");
@@ -91,7 +163,7 @@ mod tests {
 
     #[test]
     fn ports_are_found_by_word_or_in_an_address() {
-        let port = |line: &str| port(line.as_bytes()).unwrap_or_default();
+        let port = |line: &str| port(line).unwrap_or_default();
         assert_eq!(port("Port 5000 is in use by another program."), "5000");
         assert_eq!(port("Error: listen EADDRINUSE: address already in use :::8201"), "8201");
         assert_eq!(

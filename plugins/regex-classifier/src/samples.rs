@@ -6,8 +6,22 @@ use ostler_sdk::Info;
 /// Lines of one run, each after its level's letter.
 type Sample = &'static [(char, &'static str)];
 
+/// Events: captured from real runtimes where those ran, else written as they print. Samples are parted by `---`; each
+/// line stands after its level's letter, a capital where it continues the event before, and a space.
+const TRACES: &str = include_str!("traces.txt");
+
 /// Adds all samples to the plugin's description.
 pub fn add_to(info: Info) -> Info {
+    TRACES.split("\n---\n").fold(add_lines_to(info), |info, trace| {
+        let marks = || trace.lines().filter_map(|line| line.chars().next());
+        let levels: String = marks().map(|mark| mark.to_ascii_lowercase()).collect();
+        let events: String = marks().map(|mark| if mark.is_ascii_uppercase() { '|' } else { '-' }).collect();
+        let lines: Vec<&str> = trace.lines().map(|line| line.get(2..).unwrap_or_default()).collect();
+        info.sample_of_events(&levels, &events, &lines)
+    })
+}
+
+fn add_lines_to(info: Info) -> Info {
     let groups = [HEADERS, STRUCTURED, WORDS, ACCESS, PYTHON, JAVASCRIPT, OTHERS, TRACEBACKS];
     groups.into_iter().flatten().fold(info, |info, sample| {
         let levels: String = sample.iter().map(|(level, _)| *level).collect();
@@ -398,7 +412,7 @@ const TRACEBACKS: &[Sample] = &[
         ('e', "stack backtrace:"),
         ('e', "   0: rust_begin_unwind"),
         ('e', "             at /rustc/library/std/src/panicking.rs:689:5"),
-        ('i', "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace"),
+        ('e', "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace"),
     ],
     &[
         ('e', "thread 'tokio-runtime-worker' panicked at src/x.rs:1:1:"),

@@ -107,6 +107,7 @@ pub mod tests {
             level,
             text: text.to_owned(),
             partial: false,
+            continues: false,
         }
     }
 

@@ -34,6 +34,19 @@ fn lines_come_back_as_they_went_in_also_after_reopening() {
 }
 
 #[test]
+fn a_line_that_continues_an_event_says_so_and_no_other_flag_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    let mut sample = Sample::new("api", 1).line("Traceback").line("  frame").line("prompt").line("x");
+    sample.flags = vec![0, 2, 3, 0xfc];
+    sample.append(&store).unwrap();
+    drop(store);
+    let lines = open(&directory).query(&everything()).lines;
+    let flags: Vec<_> = lines.iter().map(|line| (line.continues, line.partial)).collect();
+    assert_eq!(flags, [(false, false), (true, false), (true, true), (false, false)]);
+}
+
+#[test]
 fn positions_are_those_of_the_last_batch_also_after_reopening() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory);

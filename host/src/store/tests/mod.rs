@@ -101,6 +101,7 @@ impl Sample {
                     level: Level::from_u8(self.levels[index]),
                     text: String::from_utf8_lossy(text).into_owned(),
                     partial: self.flags[index] & 1 != 0,
+                    continues: self.flags[index] & 2 != 0,
                 }
             })
             .collect()
