@@ -33,7 +33,7 @@ use crate::api::doctor::Places;
 use crate::api::{Api, Parts};
 use crate::config::{ConfigError, Project};
 use crate::model::Time;
-use crate::pipeline::{Fact, OnFact, Pipeline, Remark, Source};
+use crate::pipeline::{Fact, Groups, OnFact, Pipeline, Remark, Source};
 use crate::plugins::{self, Origin, PluginEngine, PluginSettings, REGEX_CLASSIFIER_NAME, Registry};
 use crate::store::{Catalogue, CatalogueError, Recovery, Store, StoreError};
 use crate::supervisor::{
@@ -87,6 +87,7 @@ pub struct Daemon {
     upgrade: watch::Receiver<Option<PathBuf>>,
     warnings: Arc<Mutex<Vec<String>>>,
     store: Arc<Store>,
+    errors: Groups,
     /// What it has written into the state directory of itself.
     file: ProjectFile,
     state_dir: PathBuf,
@@ -163,8 +164,11 @@ impl Daemon {
         }
     }
 
-    /// Puts the log on the device, for a program that takes this one's place.
+    /// Puts the log on the device, for a program that takes this one's place, and writes down what was gathered.
     pub fn flush_log(&self) {
+        if let Err(error) = self.errors.flush() {
+            warn!(%error, "cannot write down the last errors");
+        }
         if let Err(error) = self.store.flush() {
             warn!(%error, "cannot flush the log");
         }
@@ -212,6 +216,8 @@ impl Daemon {
         });
         let fleet_slot = Arc::new(OnceLock::new());
         let on_fact = signs_to(Arc::clone(&fleet_slot));
+        // Events come in here: each that the pipeline makes goes to `errors.take(&event)`.
+        let errors = Groups::start(Arc::clone(&catalogue), &project.dir)?;
         let load = plugin_loader(paths, &project)?;
         let pipeline = Pipeline::start(Arc::clone(&store), PIPELINE_THREADS, load, on_fact)?;
         tokio::spawn(pass_on(events_rx, pipeline.clone()));
@@ -240,6 +246,7 @@ impl Daemon {
             store: Arc::clone(&store),
             catalogue,
             pipeline,
+            errors: errors.clone(),
             state_dir: paths.state_dir.clone(),
             places: Places::from(paths),
             config_text,
@@ -255,6 +262,7 @@ impl Daemon {
             upgrade: upgrade_rx,
             warnings,
             store,
+            errors,
             begins_anew: earlier.is_none_or(|earlier| earlier.ended || earlier.boot != file.boot),
             file,
             state_dir: paths.state_dir.clone(),

@@ -212,7 +212,7 @@ mod tests {
     fn an_unknown_tool_is_answered_with_those_there_are() {
         insta::assert_snapshot!(
             unknown_tool("get_log", &Toolsets::default()),
-            @"there is no tool `get_log` (did you mean `get_logs`?); the tools are list_processes, start_process, stop_process, restart_process, get_logs, wait_for, send_input, diagnose_process, add_process"
+            @"there is no tool `get_log` (did you mean `get_logs`?); the tools are list_processes, start_process, stop_process, restart_process, get_logs, get_errors, wait_for, send_input, diagnose_process, add_process"
         );
     }
 

@@ -18,7 +18,7 @@ use super::memo::Memo;
 use super::writer::lock;
 
 /// The steps from one format to the next. Never change one that was released: add another.
-pub(super) const MIGRATIONS: [&str; 3] = [
+pub(super) const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE runs (
         id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -70,6 +70,7 @@ pub(super) const MIGRATIONS: [&str; 3] = [
     ALTER TABLE runs ADD COLUMN ready INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE runs ADD COLUMN rest TEXT;
     ",
+    super::error_groups::MIGRATION,
 ];
 
 /// How long a statement waits for another program that has the file open, such as a person's `sqlite3`.
