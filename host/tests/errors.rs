@@ -206,11 +206,8 @@ fn an_error_is_listed_resolved_and_told_as_regressed_when_it_comes_again() {
     assert!(project.shown(&["errors", "resolve", id], 0).contains(" resolved: ValueError"));
     assert!(project.shown(&["errors", "reopen", &id[..4], "--note", "no"], 0).contains(" open: ValueError"));
     let shown = project.json(&["errors", "show", id, "--json"]);
-    assert_eq!(
-        (&shown["changed"]["by"], &shown["changed"]["note"]),
-        (&json!("cli"), &json!("no")),
-        "{shown}"
-    );
+    let by = shown["changed"]["by"].as_str().unwrap();
+    assert!(by.starts_with("cli") && shown["changed"]["note"] == "no", "{shown}");
 }
 
 #[test]

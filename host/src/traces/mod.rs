@@ -196,8 +196,11 @@ impl Scan {
     }
 }
 
+/// Reads a text as a trace of one language, if it is one.
+type Language = fn(&[&str]) -> Option<Scan>;
+
 fn scan(lines: &[&str], project: Option<&str>) -> Option<Scan> {
-    const LANGUAGES: [fn(&[&str]) -> Option<Scan>; 8] = [
+    const LANGUAGES: [Language; 8] = [
         python::scan,
         go::scan,
         rust::scan,

@@ -119,7 +119,7 @@ pub(super) fn settle(frame: &mut Frame, project: Option<&str>) {
         Some(Own::Elsewhere(path)) => {
             !is_library(path) && !is_packaged(frame) && !is_of_go_root(path, &frame.module)
         }
-        None => !is_packaged(frame) && !(frame.module.is_empty() && frame.function.is_empty()),
+        None => !(is_packaged(frame) || frame.module.is_empty() || frame.function.is_empty()),
     };
     if frame.module.is_empty()
         && let Some(own) = own
@@ -167,9 +167,8 @@ fn is_library(path: &str) -> bool {
 
 fn is_packaged(frame: &Frame) -> bool {
     let module = frame.module.as_str();
-    let is_of =
-        |package: &&str| module.starts_with(*package) || module == package.trim_end_matches(['.', ':']);
-    (!module.is_empty() && PACKAGES.iter().any(|package| is_of(&package)))
+    let is_of = |package: &str| module.starts_with(package) || module == package.trim_end_matches(['.', ':']);
+    (!module.is_empty() && PACKAGES.iter().any(|package| is_of(package)))
         || module == "runtime"
         || RUNTIME.contains(&frame.function.as_str())
 }

@@ -9,8 +9,8 @@ pub(super) fn scan(lines: &[&str]) -> Option<Scan> {
     if let Some(at) = panic {
         return Some(panicked(lines, at));
     }
-    let backtrace = |line: &&str| matches!(line.trim(), "stack backtrace:" | "Stack backtrace:");
-    if let Some(at) = lines.iter().position(|line| backtrace(&line)) {
+    let backtrace = |line: &str| matches!(line.trim(), "stack backtrace:" | "Stack backtrace:");
+    if let Some(at) = lines.iter().position(|line| backtrace(line)) {
         let mut block = Block::of(head::typed_or_first(lines, at));
         read_frames(lines, at + 1, &mut block);
         return (!block.found.is_empty()).then(|| Scan { blocks: vec![block], ..Scan::default() });

@@ -36,7 +36,7 @@ pub fn read_structured(text: &str, fields: &[(String, String)], project: Option<
         let found = |name: &&str| {
             fields.iter().find(|(key, value)| key.eq_ignore_ascii_case(name) && !value.trim().is_empty())
         };
-        names.iter().find_map(|name| found(name)).map(|(_, value)| value.as_str())
+        names.iter().find_map(found).map(|(_, value)| value.as_str())
     };
     if let Some(trace) = field(&TRACES) {
         let mut shape = read(trace, project);
