@@ -113,6 +113,33 @@ pub const EVENT_FIELDS: usize = 16;
 /// Most lines given to a plugin in one call.
 pub const BATCH_LINES: usize = 4096;
 
+// ---- errors ----
+
+/// Bytes of an event's text in which a trace is looked for; of a longer one its first and last lines are.
+pub const TRACE_BYTES: usize = 64 << 10;
+/// Most frames that are read of one error.
+pub const TRACE_FRAMES: usize = 500;
+/// Most causes that are read of one error.
+pub const TRACE_CAUSES: usize = 16;
+/// Characters kept of a type, a message, or a function's name.
+pub const TRACE_TEXT: usize = 500;
+/// Kinds of errors that are remembered of a project; the oldest resolved ones are forgotten beyond it, then the oldest.
+pub const ERROR_GROUPS: usize = 1000;
+/// Times that are remembered one by one of each kind of error, the newest.
+pub const ERROR_EVENTS: usize = 20;
+/// Hours for which is remembered how often an error happened: two weeks, less those in which it did not.
+pub const ERROR_HOURS: usize = 336;
+/// Runs for which is remembered how often an error happened.
+pub const ERROR_RUNS: usize = 100;
+/// Bytes kept of the text of an error.
+pub const ERROR_SAMPLE_BYTES: usize = 8 << 10;
+/// How long errors are gathered before they are written down together.
+pub const ERROR_FLUSH: Duration = Duration::from_millis(500);
+/// Kinds of errors after which they are written down at once; of one kind any number is gathered.
+pub const ERROR_FLUSH_KINDS: usize = 200;
+/// Longest remark on an error that somebody resolves, in characters.
+pub const ERROR_NOTE: usize = 1000;
+
 // ---- store ----
 
 /// Size at which a segment file is closed, in bytes.

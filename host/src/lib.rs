@@ -9,6 +9,7 @@ pub mod bounds;
 pub mod config;
 pub mod model;
 pub mod shim;
+pub mod traces;
 
 // L2 services
 pub mod plugins;

@@ -15,11 +15,12 @@ use std::path::{Path, PathBuf};
 use source::Target;
 
 /// The modules of the library and their layers. A module imports from lower layers and from itself.
-const LAYERS: [(&str, u8); 12] = [
+const LAYERS: [(&str, u8); 13] = [
     ("bounds", 1),
     ("model", 1),
     ("config", 1),
     ("shim", 1),
+    ("traces", 1),
     ("plugins", 2),
     ("store", 2),
     ("pipeline", 3),
@@ -31,13 +32,14 @@ const LAYERS: [(&str, u8); 12] = [
 ];
 
 /// Imports within a layer. Everything else sideways is refused.
-const SIDEWAYS: [(&str, &str); 7] = [
+const SIDEWAYS: [(&str, &str); 8] = [
     // Names, levels and exits are checked against their bounds.
     ("model", "bounds"),
     ("config", "bounds"),
     ("config", "model"),
     ("shim", "bounds"),
     ("shim", "model"),
+    ("traces", "bounds"),
     // The wiring makes the façade.
     ("daemon", "api"),
     // The command line serves the daemon's socket, and hands agents' connections on.

@@ -29,6 +29,7 @@ CORE_TOOLS = {
     "stop_process",
     "restart_process",
     "get_logs",
+    "get_errors",
     "wait_for",
     "send_input",
     "add_process",

@@ -30,6 +30,7 @@ impl Api {
         let facts = snapshot.run.map(|run| self.parts.pipeline.facts(run)).unwrap_or_default();
         let mut hints = hints(&handle, &snapshot, &runs, &errors, &facts).await;
         hints.extend(self.limit_hints(&handle, &snapshot).await);
+        hints.extend(self.error_hint(&snapshot).await);
         let newest = errors.last().max_by_seq(tail.last());
         let cursor = newest.map_or_else(|| self.parts.store.newest(), |line| line.seq);
         let config = handle.config();

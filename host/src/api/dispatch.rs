@@ -39,6 +39,19 @@ impl Api {
             Request::Stats(request) => {
                 self.stats(caller, request).await.map(|reply| Response::Stats(Box::new(reply)))
             }
+            Request::Errors(request) => self.error_groups(caller, request).await.map(Response::Errors),
+            Request::ErrorGroup { id } => {
+                self.error(caller, &id).await.map(|view| Response::ErrorGroup(Box::new(view)))
+            }
+            Request::LatestErrors(request) => {
+                self.latest_errors(caller, request).await.map(Response::LatestErrors)
+            }
+            Request::ResolveError(mark) => {
+                self.resolve_error(caller, mark).await.map(|view| Response::ResolveError(Box::new(view)))
+            }
+            Request::ReopenError(mark) => {
+                self.reopen_error(caller, mark).await.map(|view| Response::ReopenError(Box::new(view)))
+            }
             Request::Plugins {} => self.plugins(caller).await.map(Response::Plugins),
             Request::Doctor {} => self.doctor(caller).await.map(Response::Doctor),
             Request::Status {} => self.status(caller).await.map(Response::Status),

@@ -14,7 +14,7 @@ use crate::store::{Cursor, LogPage, LogQuery, Pattern, Take};
 const DEFAULT_LIMIT: usize = 100;
 
 /// Where to read from, as `since` says it.
-enum Since {
+pub(super) enum Since {
     Cursor(Seq),
     Time(Time),
 }
@@ -108,7 +108,7 @@ impl Api {
         self.parts.store.resolve(cursor).map_err(invalid)
     }
 
-    fn since(&self, text: &str) -> Result<Since, ApiError> {
+    pub(super) fn since(&self, text: &str) -> Result<Since, ApiError> {
         if let Ok(duration) = parse_duration(text) {
             return Ok(Since::Time(Time::now().minus(duration)));
         }

@@ -9,6 +9,8 @@ mod attach;
 mod diagnose;
 mod dispatch;
 pub mod doctor;
+mod error_types;
+mod errors;
 mod fleet_types;
 mod gate;
 mod groups;
@@ -41,6 +43,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use attach::{AttachedInput, AttachedOutput, Attachment, Ended};
+pub use error_types::*;
 pub use fleet_types::*;
 pub use inspect::{EnvOrigin, EnvVariable, Inspection, RunPaths, Setting, TreeProcess};
 pub use logs::{cursor_at, is_cursor};
@@ -54,7 +57,7 @@ pub use crate::supervisor::Piece;
 
 use crate::bounds;
 use crate::model::Time;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Groups, Pipeline};
 use crate::plugins::PluginStatus;
 use crate::store::{Catalogue, Store};
 use crate::supervisor::{Fleet, Handle, Sampler, Snapshot, State, disk_trouble};
@@ -67,6 +70,8 @@ pub struct Parts {
     pub store: Arc<Store>,
     pub catalogue: Arc<Catalogue>,
     pub pipeline: Pipeline,
+    /// The kinds of errors.
+    pub errors: Groups,
     pub state_dir: PathBuf,
     /// What `doctor` looks at.
     pub places: doctor::Places,

@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::doctor::Check;
+use super::error_types::{
+    ErrorView, ErrorsReply, ErrorsRequest, LatestErrorsReply, LatestErrorsRequest, MarkError,
+};
 use super::fleet_types::{
     AddReply, AddRequest, Also, CreateGroup, GroupReply, GroupView, ReloadConfigReply, RemoveReply,
     ScaleReply,
@@ -133,6 +136,16 @@ pub enum Request {
         secrets: bool,
     },
     Stats(StatsRequest),
+    /// The kinds of errors.
+    Errors(ErrorsRequest),
+    /// One kind of error, by its id or the beginning of it.
+    ErrorGroup {
+        id: String,
+    },
+    /// The errors that happened last.
+    LatestErrors(LatestErrorsRequest),
+    ResolveError(MarkError),
+    ReopenError(MarkError),
     Plugins {},
     Status {},
     /// What is in force on this machine.
@@ -192,6 +205,11 @@ pub enum Response {
     Health(Vec<HealthView>),
     Inspect(Box<Inspection>),
     Stats(Box<StatsReply>),
+    Errors(ErrorsReply),
+    ErrorGroup(Box<ErrorView>),
+    LatestErrors(LatestErrorsReply),
+    ResolveError(Box<ErrorView>),
+    ReopenError(Box<ErrorView>),
     Plugins(Vec<PluginStatus>),
     Status(StatusReply),
     Doctor(Vec<Check>),

@@ -13,11 +13,12 @@ use super::stream::StreamReader;
 use super::wire::{FrameError, FrameReader, Hello, HelloReply, VERSION, frame};
 use crate::api::doctor::Check;
 use crate::api::{
-    AddReply, AddRequest, ApiError, AttachReply, CreateGroup, Diagnosis, DownReply, ErrorKind, FeedReply,
-    FeedRequest, GroupView, HealthView, Inspection, LogsReply, LogsRequest, ProcessView, ReloadConfigReply,
-    ReloadReply, RemoveReply, Request, Response, RunEndReply, RunEndRequest, RunReply, RunRequest,
-    ScaleReply, SendReply, SendRequest, SignalReply, SignalRequest, StartReply, StatsReply, StatsRequest,
-    StatusReply, StopReply, UpReply, UpgradeReply, WaitReply, WaitRequest,
+    AddReply, AddRequest, ApiError, AttachReply, CreateGroup, Diagnosis, DownReply, ErrorKind, ErrorView,
+    ErrorsReply, ErrorsRequest, FeedReply, FeedRequest, GroupView, HealthView, Inspection, LatestErrorsReply,
+    LatestErrorsRequest, LogsReply, LogsRequest, MarkError, ProcessView, ReloadConfigReply, ReloadReply,
+    RemoveReply, Request, Response, RunEndReply, RunEndRequest, RunReply, RunRequest, ScaleReply, SendReply,
+    SendRequest, SignalReply, SignalRequest, StartReply, StatsReply, StatsRequest, StatusReply, StopReply,
+    UpReply, UpgradeReply, WaitReply, WaitRequest,
 };
 use crate::plugins::PluginStatus;
 
@@ -197,6 +198,29 @@ impl Client {
 
     pub async fn stats(&mut self, request: StatsRequest) -> Result<StatsReply, ClientError> {
         ask!(self, Request::Stats(request), Stats).map(|reply| *reply)
+    }
+
+    pub async fn errors(&mut self, request: ErrorsRequest) -> Result<ErrorsReply, ClientError> {
+        ask!(self, Request::Errors(request), Errors)
+    }
+
+    pub async fn error_group(&mut self, id: String) -> Result<ErrorView, ClientError> {
+        ask!(self, Request::ErrorGroup { id }, ErrorGroup).map(|view| *view)
+    }
+
+    pub async fn latest_errors(
+        &mut self,
+        request: LatestErrorsRequest,
+    ) -> Result<LatestErrorsReply, ClientError> {
+        ask!(self, Request::LatestErrors(request), LatestErrors)
+    }
+
+    pub async fn resolve_error(&mut self, mark: MarkError) -> Result<ErrorView, ClientError> {
+        ask!(self, Request::ResolveError(mark), ResolveError).map(|view| *view)
+    }
+
+    pub async fn reopen_error(&mut self, mark: MarkError) -> Result<ErrorView, ClientError> {
+        ask!(self, Request::ReopenError(mark), ReopenError).map(|view| *view)
     }
 
     pub async fn plugins(&mut self) -> Result<Vec<PluginStatus>, ClientError> {

@@ -57,6 +57,7 @@ fn help_of_ostler() {
       send           Writes to a process's standard input
       attach         Connects the terminal to a process: shows what it prints, and passes on what is typed
       diagnose       Says why a process is as it is
+      errors         Shows the kinds of errors that processes had: how often, where, and whether they are mended
       health         Makes the health checks of processes now and says what they saw
       inspect        Shows everything about a process: settings in force, environment, ports, its tree, its files
       stats          Shows what processes and the system use: processor, memory, threads, files, disk

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 pub use lock::{LockError, ProjectLock};
 pub use notify::Notifier;
@@ -34,7 +34,7 @@ use crate::api::doctor::Places;
 use crate::api::{Api, Parts};
 use crate::config::{ConfigError, Project};
 use crate::model::{Event, Time};
-use crate::pipeline::{Fact, OnFact, Pipeline, Remark, Source};
+use crate::pipeline::{Fact, Groups, OnFact, Pipeline, Remark, Source};
 use crate::plugins::{self, Origin, PluginEngine, PluginSettings, REGEX_CLASSIFIER_NAME, Registry};
 use crate::store::{Catalogue, CatalogueError, Recovery, Store, StoreError};
 use crate::supervisor::{
@@ -90,6 +90,7 @@ pub struct Daemon {
     warnings: Arc<Mutex<Vec<String>>>,
     store: Arc<Store>,
     catalogue: Arc<Catalogue>,
+    errors: Groups,
     /// What it has written into the state directory of itself.
     file: ProjectFile,
     state_dir: PathBuf,
@@ -170,8 +171,11 @@ impl Daemon {
         }
     }
 
-    /// Puts the log on the device, for a program that takes this one's place.
+    /// Puts the log on the device, for a program that takes this one's place, and writes down what was gathered.
     pub fn flush_log(&self) {
+        if let Err(error) = self.errors.flush() {
+            warn!(%error, "cannot write down the last errors");
+        }
         if let Err(error) = self.store.flush() {
             warn!(%error, "cannot flush the log");
         }
@@ -220,9 +224,11 @@ impl Daemon {
         });
         let fleet_slot = Arc::new(OnceLock::new());
         let on_fact = signs_to(Arc::clone(&fleet_slot));
+        let errors = Groups::start(Arc::clone(&catalogue), &project.dir)?;
         let load = plugin_loader(paths, &project)?;
-        let pipeline =
-            Pipeline::start(Arc::clone(&store), PIPELINE_THREADS, load, on_fact, Arc::new(tell_event))?;
+        let taken = errors.clone();
+        let on_event = Arc::new(move |event: &Event| taken.take(event));
+        let pipeline = Pipeline::start(Arc::clone(&store), PIPELINE_THREADS, load, on_fact, on_event)?;
         let (acts, acts_rx) = mpsc::unbounded_channel();
         tokio::spawn(pass_on(events_rx, pipeline.clone(), acts));
 
@@ -258,6 +264,7 @@ impl Daemon {
             store: Arc::clone(&store),
             catalogue: Arc::clone(&catalogue),
             pipeline,
+            errors: errors.clone(),
             state_dir: paths.state_dir.clone(),
             places: Places::from(paths),
             config_text,
@@ -276,6 +283,7 @@ impl Daemon {
             warnings,
             store,
             catalogue,
+            errors,
             begins_anew: earlier.is_none_or(|earlier| earlier.ended || earlier.boot != file.boot),
             file,
             state_dir: paths.state_dir.clone(),
@@ -354,11 +362,6 @@ fn signs_to(fleet: Arc<OnceLock<Arc<Fleet>>>) -> OnFact {
             handle.sign(fact.run, Sign { kind: fact.kind.clone(), url });
         }
     })
-}
-
-/// Writes down that an event was seen.
-fn tell_event(event: &Event) {
-    debug!(process = %event.process, run = %event.run, level = %event.level, lines = event.lines, "event");
 }
 
 fn plugin_loader(

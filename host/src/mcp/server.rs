@@ -37,7 +37,8 @@ left alone.
 level=warn or grep rather than reading everything.
 4. Instead of sleeping or polling: wait_for until ready, exit, or log with a pattern; it waits up to 50 s and can be \
 called again.
-5. When something failed: diagnose_process gives the exit in words, the last errors and what to do.
+5. When something failed: diagnose_process gives the exit in words, the last errors and what to do; get_errors with \
+since=restart lists each kind of error once.
 
 Replies are bounded: errors and the newest lines are kept, what was left out is counted, and hint says how to get it. \
 Every reply that has next_cursor can be continued from there without losing or repeating a line.
@@ -212,7 +213,7 @@ mod tests {
     fn an_unknown_tool_is_answered_with_those_there_are() {
         insta::assert_snapshot!(
             unknown_tool("get_log", &Toolsets::default()),
-            @"there is no tool `get_log` (did you mean `get_logs`?); the tools are list_processes, start_process, stop_process, restart_process, get_logs, wait_for, send_input, diagnose_process, add_process"
+            @"there is no tool `get_log` (did you mean `get_logs`?); the tools are list_processes, start_process, stop_process, restart_process, get_logs, get_errors, wait_for, send_input, diagnose_process, add_process"
         );
     }
 

@@ -16,6 +16,7 @@
 //! When the store cannot be written (a full disk) a worker keeps the batch and tries again; the spool waits on its
 //! side, bounded by the shim. Nothing here knows how processes are started, and nothing blocks them.
 
+mod error_groups;
 mod events;
 mod facts;
 mod intake;
@@ -30,6 +31,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::{oneshot, watch};
 
+pub use error_groups::Groups;
 pub use facts::Fact;
 use facts::Facts;
 

@@ -18,7 +18,7 @@ use super::memo::Memo;
 use super::writer::lock;
 
 /// The steps from one format to the next. Never change one that was released: add another.
-pub(super) const MIGRATIONS: [&str; 4] = [
+pub(super) const MIGRATIONS: [&str; 5] = [
     "
     CREATE TABLE runs (
         id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -71,6 +71,7 @@ pub(super) const MIGRATIONS: [&str; 4] = [
     ALTER TABLE runs ADD COLUMN rest TEXT;
     ",
     super::additions::MIGRATION,
+    super::error_groups::MIGRATION,
 ];
 
 /// How long a statement waits for another program that has the file open, such as a person's `sqlite3`.

@@ -32,8 +32,8 @@
 //! Nothing is flushed to the device batch by batch: the page cache survives the death of the daemon. Sealed segments
 //! are, on a thread of the store's own.
 //!
-//! The **catalogue** is an SQLite file next to the log: runs, what the user wants running, what was added, and
-//! the audit chain.
+//! The **catalogue** is an SQLite file next to the log: runs, what the user wants running, what was added, kinds of
+//! errors, and the audit chain.
 //!
 //! Only this module knows segments and SQLite. It knows nothing of shims, plugins or configuration.
 
@@ -56,6 +56,8 @@ mod additions;
 mod audit;
 mod catalogue;
 mod checkpoint;
+mod error_groups;
+mod error_tally;
 mod memo;
 mod ports;
 
@@ -68,6 +70,8 @@ pub use catalogue::{Catalogue, CatalogueError, NewRun, ProcessId, RunRecord, Wan
 pub use columns::Batch;
 pub use cursor::{Cursor, CursorError};
 pub use error::StoreError;
+pub use error_groups::{ErrorGroup, ErrorHit, ErrorQuery, ErrorRemark, ErrorState, ErrorsSince};
+pub use error_tally::{ErrorEvent, ErrorSeen, ErrorTally};
 pub use memo::{KnownReady, Memo};
 pub use pattern::{InvalidPattern, Pattern};
 pub use reader::{LogPage, LogQuery, Take};

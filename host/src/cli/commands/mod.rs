@@ -7,6 +7,7 @@ pub mod demo;
 pub mod diagnose;
 pub mod doctor;
 pub mod down;
+pub mod errors;
 pub mod group;
 pub mod health;
 pub mod init;
@@ -60,6 +61,7 @@ pub enum Command {
     Send(send::Args),
     Attach(attach::Args),
     Diagnose(diagnose::Args),
+    Errors(errors::Args),
     Health(health::Args),
     Inspect(inspect::Args),
     Stats(stats::Args),
@@ -83,6 +85,7 @@ impl Command {
             Self::Logs(args) => args.json,
             Self::Wait(args) => args.json,
             Self::Diagnose(args) => args.json,
+            Self::Errors(args) => args.wants_json(),
             Self::Health(args) => args.json,
             Self::Inspect(args) => args.json,
             Self::Stats(args) => args.json,
@@ -142,6 +145,7 @@ impl Command {
             Self::Send(args) => block_on(send::run(args, context)),
             Self::Attach(args) => block_on(attach::run(args, context)),
             Self::Diagnose(args) => block_on(diagnose::run(args, context)),
+            Self::Errors(args) => block_on(errors::run(args, context)),
             Self::Health(args) => block_on(health::run(args, context)),
             Self::Inspect(args) => block_on(inspect::run(args, context)),
             Self::Stats(args) => block_on(stats::run(args, context)),

@@ -22,12 +22,15 @@ mod check_process_health;
 mod create_group;
 mod diagnose_process;
 mod diagnose_system;
+mod get_errors;
+mod get_latest_errors;
 mod get_logs;
 mod get_process_info;
 mod get_process_stats;
 mod get_system_stats;
 mod kill_process;
 mod list_processes;
+mod mark_error_resolved;
 mod outcome;
 mod reload_config;
 mod reload_process;
@@ -50,6 +53,9 @@ enum Id {
     StopProcess,
     RestartProcess,
     GetLogs,
+    GetErrors,
+    GetLatestErrors,
+    MarkErrorResolved,
     WaitFor,
     SendInput,
     DiagnoseProcess,
@@ -98,12 +104,13 @@ enum Effect {
 }
 
 /// Every tool, in the order clients list them.
-const TOOLS: [&Spec; 24] = [
+const TOOLS: [&Spec; 27] = [
     &list_processes::SPEC,
     &start_process::SPEC,
     &stop_process::SPEC,
     &restart_process::SPEC,
     &get_logs::SPEC,
+    &get_errors::SPEC,
     &wait_for::SPEC,
     &send_input::SPEC,
     &diagnose_process::SPEC,
@@ -116,6 +123,8 @@ const TOOLS: [&Spec; 24] = [
     &add_to_group::SPEC,
     &start_group::SPEC,
     &stop_group::SPEC,
+    &get_latest_errors::SPEC,
+    &mark_error_resolved::SPEC,
     &get_process_info::SPEC,
     &get_process_stats::SPEC,
     &get_system_stats::SPEC,
@@ -172,6 +181,9 @@ impl Spec {
             Id::StopProcess => stop_process::call(api, caller, &arguments).await,
             Id::RestartProcess => restart_process::call(api, caller, &arguments).await,
             Id::GetLogs => get_logs::call(api, caller, &arguments).await,
+            Id::GetErrors => get_errors::call(api, caller, &arguments).await,
+            Id::GetLatestErrors => get_latest_errors::call(api, caller, &arguments).await,
+            Id::MarkErrorResolved => mark_error_resolved::call(api, caller, &arguments).await,
             Id::WaitFor => wait_for::call(api, caller, &arguments).await,
             Id::SendInput => send_input::call(api, caller, &arguments).await,
             Id::DiagnoseProcess => diagnose_process::call(api, caller, &arguments).await,

@@ -39,7 +39,7 @@ fn schemas_hold_nothing_that_clients_choke_on() {
 fn the_core_tools_are_cheap_to_list() {
     let core: Vec<Tool> = of(&Toolsets::default()).map(Spec::describe).collect();
     let cost = budget::json_tokens(&serde_json::to_value(&core).unwrap());
-    assert!(cost < 3200, "{cost} estimated tokens");
+    assert!(cost < 3400, "{cost} estimated tokens");
 }
 
 fn json(value: &impl serde::Serialize) -> String {
@@ -82,6 +82,10 @@ fn clients_are_told_what_they_were_told_before() {
       takes {"additionalProperties":false,"properties":{"grep":{"description":"Regex the text must match","type":"string"},"level":{"description":"At least this serious","enum":["trace","debug","info","warn","error","fatal"],"type":"string"},"limit":{"default":50,"description":"Most lines","maximum":500,"minimum":1,"type":"integer"},"name":{"description":"Process name; all when left out","type":"string"},"run":{"description":"One run only; default all","minimum":1,"type":"integer"},"since":{"description":"A next_cursor, a duration like 10m, or an RFC 3339 time","type":"string"},"stream":{"enum":["stdout","stderr"],"type":"string"}},"type":"object"}
       gives {"properties":{"hint":{"type":"string"},"left_out":{"type":"integer"},"lines":{"items":{"type":"string"},"type":"array"},"missing":{"type":"integer"},"more":{"type":"boolean"},"next_cursor":{"type":"string"}},"required":["lines","next_cursor","more"],"type":"object"}
       hints {"title":"Get logs","readOnlyHint":true,"openWorldHint":false}
+    get_errors: List kinds of errors, each once: id, count, place, state, last seen. since=restart tells what is wrong with the present runs; new ones are marked. With id: that one with its trace.
+      takes {"additionalProperties":false,"properties":{"id":{"type":"string"},"level":{"default":"error","enum":["warn","error","fatal"],"type":"string"},"limit":{"default":20,"maximum":100,"minimum":1,"type":"integer"},"name":{"type":"string"},"since":{"description":"restart, file:PATH (its last change), a next_cursor, 10m","type":"string"},"state":{"default":"unresolved","enum":["unresolved","regressed","resolved","all"],"type":"string"}},"type":"object"}
+      gives {"properties":{"errors":{"items":{"type":"object"},"type":"array"},"hint":{"type":"string"},"more":{"type":"integer"},"new":{"type":"integer"},"next_cursor":{"type":"string"}},"required":["errors","next_cursor"],"type":"object"}
+      hints {"title":"Get errors","readOnlyHint":true,"openWorldHint":false}
     wait_for: Wait until a process is ready, has exited, or prints a line that matches pattern. Returns outcome met, timed-out (call again) or impossible (it ended first), with the matching line or the last ones.
       takes {"additionalProperties":false,"properties":{"name":{"type":"string"},"pattern":{"description":"Regex for until=log","type":"string"},"since":{"description":"Cursor for until=log: later lines count; default the current run","type":"string"},"timeout_seconds":{"default":30,"maximum":50,"minimum":1,"type":"integer"},"until":{"default":"ready","enum":["ready","exit","log"],"type":"string"}},"required":["name"],"type":"object"}
       gives {"properties":{"hint":{"type":"string"},"line":{"type":"string"},"next_cursor":{"type":"string"},"outcome":{"enum":["met","timed-out","impossible"],"type":"string"},"process":{"type":"object"},"reason":{"type":"string"},"tail":{"items":{"type":"string"},"type":"array"}},"required":["outcome","reason","process","next_cursor"],"type":"object"}

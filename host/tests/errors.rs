@@ -1,0 +1,234 @@
+//! Kinds of errors as people and agents see them, of a running daemon.
+//!
+//! What the pipeline makes of lines is put in by the library itself, into the catalogue that the daemon has open.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+
+use ostler::model::{Event, Level, ProcessName, RunId, Seq, Stream, Time};
+use ostler::pipeline::Groups;
+use ostler::store::Catalogue;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const TRACE: &str = "\
+Traceback (most recent call last):
+  File \"/usr/lib/python3.13/site-packages/flask/app.py\", line 9, in dispatch
+    return view()
+  File \"shop/views.py\", line 12, in cart
+    raise ValueError(\"cart 12\")
+ValueError: cart 12 is gone";
+
+/// A project with a daemon of its own, one of whose processes has printed a trace.
+struct Project {
+    dir: TempDir,
+}
+
+impl Project {
+    fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("ost").tempdir_in("/tmp").unwrap();
+        for part in ["project", "state", "run"] {
+            fs::create_dir(dir.path().join(part)).unwrap();
+        }
+        fs::write(dir.path().join("project/trace.txt"), format!("{TRACE}\n")).unwrap();
+        let config = "[process.api]\ncommand = \"sh -c 'cat trace.txt >&2; echo up; exec sleep 600'\"\nready = { log = \"up\" }\n";
+        fs::write(dir.path().join("project/ostler.toml"), config).unwrap();
+        Self { dir }
+    }
+
+    fn ostler(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ostler"));
+        command
+            .args(arguments)
+            .current_dir(self.dir.path().join("project"))
+            .env("OSTLER_STATE_DIR", self.dir.path().join("state"))
+            .env("XDG_RUNTIME_DIR", self.dir.path().join("run"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.ostler(arguments).output().unwrap()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(arguments);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+            panic!("{error}: {arguments:?} {}", String::from_utf8_lossy(&output.stderr))
+        })
+    }
+
+    /// Says what came out, and fails when the exit code is another.
+    fn shown(&self, arguments: &[&str], code: i32) -> String {
+        let output = self.run(arguments);
+        let shown = [output.stdout, output.stderr].concat();
+        let shown = String::from_utf8(shown).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {shown}");
+        shown
+    }
+
+    fn catalogue(&self) -> PathBuf {
+        let mut dirs = vec![self.dir.path().join("state")];
+        while let Some(dir) = dirs.pop() {
+            for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+                if entry.file_name() == "catalogue.sqlite" {
+                    return entry.path();
+                }
+                if entry.file_type().unwrap().is_dir() {
+                    dirs.push(entry.path());
+                }
+            }
+        }
+        panic!("the daemon has no catalogue");
+    }
+
+    /// Puts in what the pipeline would: the trace that is in the log.
+    fn happened(&self) {
+        let lines: Vec<Value> =
+            String::from_utf8(self.run(&["logs", "api", "--stream", "stderr", "--json"]).stdout)
+                .unwrap()
+                .lines()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect();
+        let number = |line: &Value, field: &str| line[field].as_u64().unwrap();
+        // The trace of the newest run.
+        let run = number(lines.last().unwrap(), "run");
+        let first = lines.iter().find(|line| number(line, "run") == run).unwrap();
+        let catalogue = Arc::new(Catalogue::open(&self.catalogue()).unwrap());
+        let groups = Groups::start(catalogue, &self.dir.path().join("project")).unwrap();
+        groups.take(&Event {
+            run: RunId(run),
+            process: ProcessName::new("api").unwrap(),
+            stream: Stream::Stderr,
+            first: Seq(number(first, "seq")),
+            last: Seq(number(lines.last().unwrap(), "seq")),
+            time: Time::now(),
+            level: Level::Error,
+            lines: 6,
+            text: TRACE.to_owned(),
+            fields: Vec::new(),
+        });
+        groups.flush().unwrap();
+    }
+
+    /// Calls a tool and returns its result.
+    fn call(&self, tool: &str, arguments: Value) -> Value {
+        let mut agent = self
+            .ostler(&["mcp", "--toolsets", "core,logs"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = agent.stdin.take().unwrap();
+        let client = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+        for message in [
+            json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client}),
+            json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+            json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}),
+        ] {
+            writeln!(input, "{message}").unwrap();
+        }
+        let answer = BufReader::new(agent.stdout.take().unwrap())
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap())
+            .find(|answer| answer["id"] == 2)
+            .unwrap();
+        drop(input);
+        agent.wait().unwrap();
+        answer["result"].clone()
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        let _ = self.run(&["down"]);
+    }
+}
+
+#[test]
+fn an_error_is_listed_resolved_and_told_as_regressed_when_it_comes_again() {
+    let project = Project::new();
+    project.shown(&["start", "api"], 0);
+    project.shown(&["wait", "api"], 0);
+    assert!(project.shown(&["errors"], 0).contains("there are no such errors"));
+    project.happened();
+
+    let errors = project.json(&["errors", "api", "--since", "restart", "--json"]);
+    let error = &errors["errors"][0];
+    assert_eq!(
+        (&error["kind"], &error["count"], &error["state"]),
+        (&json!("ValueError"), &json!(1), &json!("open"))
+    );
+    assert_eq!((&error["place"], &error["since"]["new"]), (&json!("shop/views.py:12 in cart"), &json!(true)));
+    assert_eq!(error["trend"].as_array().unwrap().len(), 24);
+    let id = error["id"].as_str().unwrap();
+    let table = project.shown(&["errors"], 0);
+    assert!(
+        table.contains(id) && table.contains("ValueError: cart 12 is gone (shop/views.py:12 in cart)"),
+        "{table}"
+    );
+    assert!(project.shown(&["errors", "show", &id[..5]], 0).contains("raise ValueError"));
+    let diagnosis = project.shown(&["diagnose", "api"], 0);
+    assert!(diagnosis.contains("1 new kind of errors since this start; the newest"), "{diagnosis}");
+
+    // The text is that of the log, without the frames of libraries.
+    let latest = project.shown(&["errors", "latest", "api"], 0);
+    assert!(latest.contains("1 frame of libraries left out") && latest.contains("in cart"), "{latest}");
+    assert!(project.shown(&["errors", "latest", "--full"], 0).contains("flask/app.py"));
+    let reply = project.call("get_latest_errors", json!({"name": "api"}));
+    let text = reply["structuredContent"]["errors"][0]["text"].as_str().unwrap();
+    assert!(
+        text.contains("1 frame of libraries left out") && text.ends_with("ValueError: cart 12 is gone"),
+        "{text}"
+    );
+
+    let reply = project.call("mark_error_resolved", json!({"id": id, "note": "pinned it"}));
+    assert_eq!(reply["structuredContent"]["error"]["state"], "resolved", "{reply}");
+    assert!(project.shown(&["errors"], 0).contains("there are no such errors"));
+    assert!(project.shown(&["errors", "--all"], 0).contains("resolved"));
+
+    // In a run that begins afterwards it happens again.
+    project.shown(&["restart", "api"], 0);
+    project.shown(&["wait", "api"], 0);
+    project.happened();
+    let reply = project.call("get_errors", json!({"since": "restart"}));
+    let error = &reply["structuredContent"]["errors"][0];
+    assert_eq!((&error["state"], &error["note"]), (&json!("regressed"), &json!("pinned it")), "{reply}");
+    assert_eq!(
+        (&error["count"], &error["since"], &error["new"]),
+        (&json!(2), &json!("1"), &Value::Null),
+        "{reply}"
+    );
+
+    assert!(project.shown(&["errors", "resolve", id], 0).contains(" resolved: ValueError"));
+    assert!(project.shown(&["errors", "reopen", &id[..4], "--note", "no"], 0).contains(" open: ValueError"));
+    let shown = project.json(&["errors", "show", id, "--json"]);
+    let by = shown["changed"]["by"].as_str().unwrap();
+    assert!(by.starts_with("cli") && shown["changed"]["note"] == "no", "{shown}");
+}
+
+#[test]
+fn what_makes_no_sense_is_answered_with_what_would() {
+    let project = Project::new();
+    project.shown(&["ps"], 0);
+    for (arguments, code, words) in [
+        (&["errors", "resolve", "abcdef"][..], 3, "there is no kind of error `abcdef`"),
+        (&["errors", "show", "x"], 3, "get_errors list their ids"),
+        (&["errors", "nobody"], 3, "nobody"),
+        (&["errors", "--since", "yesterday"], 2, "file:PATH"),
+        (&["errors", "--since", "run:x"], 2, "run:7"),
+        (&["errors", "--since", "change"], 3, "no watch has restarted"),
+        (&["errors", "--since", "file:../state"], 3, "outside of the project"),
+        (&["errors", "--state", "broken"], 2, "open, resolved and regressed"),
+        (&["errors", "-n", "0"], 2, "between 1 and"),
+    ] {
+        let shown = project.shown(arguments, code);
+        assert!(shown.contains(words), "{arguments:?}: {shown}");
+    }
+    assert!(project.shown(&["errors", "--since", "file:trace.txt"], 0).contains("no such errors"));
+    let refused = project.call("mark_error_resolved", json!({"id": "abcdef"}));
+    assert_eq!(refused["isError"], true);
+}
