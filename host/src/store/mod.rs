@@ -45,8 +45,13 @@ mod segment;
 mod recovery;
 mod writer;
 
+mod block;
+mod keeper;
+mod pack;
+
 mod pattern;
 mod reader;
+mod unpacked;
 mod view;
 
 mod cursor;
@@ -65,6 +70,7 @@ pub use catalogue::{Catalogue, CatalogueError, NewRun, ProcessId, RunRecord, Wan
 pub use columns::Batch;
 pub use cursor::{Cursor, CursorError};
 pub use error::StoreError;
+pub use keeper::Retention;
 pub use memo::{KnownReady, Memo};
 pub use pattern::{InvalidPattern, Pattern};
 pub use reader::{LogPage, LogQuery, Take};
