@@ -115,6 +115,8 @@ pub const LOG_BYTES: u64 = 2 << 30;
 pub const LOG_AGE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// How often it is looked at whether lines have become too old.
 pub const LOG_AGE_EVERY: Duration = Duration::from_secs(600);
+/// Most lines shown before or after one that was searched for.
+pub const CONTEXT_LINES: usize = 100;
 /// Unpacked bytes of the log that are kept for the next question.
 pub const UNPACKED_BYTES: usize = 16 << 20;
 /// Threads that search the log's text for one question.

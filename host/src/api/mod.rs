@@ -5,6 +5,8 @@
 
 mod alive;
 mod attach;
+mod clear;
+mod context;
 mod diagnose;
 mod dispatch;
 pub mod doctor;
@@ -40,6 +42,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use attach::{AttachedInput, AttachedOutput, Attachment, Ended};
+pub use clear::{ClearLogsReply, ClearLogsRequest, retention};
 pub use fleet_types::*;
 pub use inspect::{EnvOrigin, EnvVariable, Inspection, RunPaths, Setting, TreeProcess};
 pub use logs::{cursor_at, is_cursor};

@@ -194,6 +194,7 @@ impl Daemon {
 
         let (store, recovery) = Store::open(&paths.log_dir())?;
         let store = Arc::new(store);
+        store.set_retention(crate::api::retention(&project));
         warnings.lock().unwrap_or_else(|poison| poison.into_inner()).extend(remarks(&recovery));
         let catalogue = Arc::new(Catalogue::open(&paths.catalogue())?);
 

@@ -13,11 +13,13 @@ pub enum Toolset {
     Processes,
     /// Groups of processes.
     Groups,
+    /// More of the log.
+    Logs,
 }
 
 impl Toolset {
     /// Every toolset.
-    pub const ALL: [Self; 3] = [Self::Core, Self::Processes, Self::Groups];
+    pub const ALL: [Self; 4] = [Self::Core, Self::Processes, Self::Groups, Self::Logs];
 
     /// Returns the name used in `--toolsets`.
     pub fn name(self) -> &'static str {
@@ -25,6 +27,7 @@ impl Toolset {
             Self::Core => "core",
             Self::Processes => "processes",
             Self::Groups => "groups",
+            Self::Logs => "logs",
         }
     }
 }
@@ -116,11 +119,11 @@ mod tests {
     fn an_unknown_name_is_answered_with_those_that_exist() {
         insta::assert_snapshot!(
             Toolsets::parse("core,cor").unwrap_err(),
-            @"there is no toolset `cor` (did you mean `core`?); the toolsets are core, processes, groups, all"
+            @"there is no toolset `cor` (did you mean `core`?); the toolsets are core, processes, groups, logs, all"
         );
         insta::assert_snapshot!(
             Toolsets::parse("plugins").unwrap_err(),
-            @"there is no toolset `plugins`; the toolsets are core, processes, groups, all"
+            @"there is no toolset `plugins`; the toolsets are core, processes, groups, logs, all"
         );
     }
 }

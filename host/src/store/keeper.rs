@@ -61,6 +61,8 @@ pub(super) struct Keeping {
 struct Turn {
     /// Segments that are damaged: they stay as they are, so that the damage is told for as long as they are there.
     damaged: BTreeSet<Seq>,
+    /// Segments, by their ids, that have lines which are too old but cannot be told apart from younger ones.
+    stubborn: BTreeSet<u64>,
     /// The last one that was brought to the device without being packed.
     flushed: Seq,
 }
@@ -221,8 +223,15 @@ impl Log {
         for (segment, next) in self.sealed() {
             let done = match segment.times() {
                 Some((_, max)) if max < before => self.replace(&segment, None).map(drop),
-                Some((min, _)) if min < long_before => {
-                    self.leave_out(turn, &segment, next, Doomed::Before(before), false).map(drop)
+                Some((min, _)) if min < long_before && !turn.stubborn.contains(&segment.id) => {
+                    let doomed = Doomed::Before(before);
+                    self.leave_out(turn, &segment, next, doomed, false).map(|lines| {
+                        if lines == Some(0) {
+                            let place = |other: &&Arc<Segment>| other.first == segment.first;
+                            let new = lock(&self.state).segments.iter().find(place).map(|new| new.id);
+                            turn.stubborn.extend(new);
+                        }
+                    })
                 }
                 _ => Ok(()),
             };

@@ -25,6 +25,8 @@ use super::segment::{self, Check, Found, Header};
 const BLOCK_BYTES: usize = 256 << 10;
 /// Consecutive frames of one run are made one up to this size of text, because each costs a head.
 const MERGED_BYTES: usize = 128 << 10;
+/// Frames further apart than this, in nanoseconds, are not made one, so that age can tell them apart.
+const MERGED_SPAN: i64 = 600_000_000_000;
 /// Bytes written at a time.
 const WRITE_BYTES: usize = 1 << 20;
 
@@ -331,6 +333,7 @@ impl Merged {
                 && process.as_str() == head.process
                 && first.0 + self.ends.len() as u64 == head.first.0
                 && self.text.len() + head.text_bytes as usize <= MERGED_BYTES
+                && self.times.first().is_none_or(|time| head.max_time.saturating_sub(*time) <= MERGED_SPAN)
         })
     }
 

@@ -200,14 +200,18 @@ impl<'q> Scan<'q> {
         let stretches: Vec<_> = extents.chunks(extents.len().div_ceil(threads())).collect();
         let mut scans: Vec<_> = stretches.iter().map(|_| self.beginning_here()).collect();
         std::thread::scope(|scope| {
-            for (scan, stretch) in scans.iter_mut().zip(&stretches).skip(1) {
+            let mut work = scans.iter_mut().zip(&stretches);
+            let own = work.next();
+            for (scan, stretch) in work {
                 let read = move || _ = scan.read_extents(stretch);
                 // Without a thread the stretch stays unread, and is read below.
                 if std::thread::Builder::new().name("log-search".into()).spawn_scoped(scope, read).is_err() {
                     tracing::debug!("no thread to search the log with");
                 }
             }
-            _ = scans[0].read_extents(stretches[0]);
+            if let Some((scan, stretch)) = own {
+                _ = scan.read_extents(stretch);
+            }
         });
         for (scan, stretch) in scans.into_iter().zip(stretches) {
             let fits = scan.is_done
@@ -536,7 +540,7 @@ impl<'q> Scan<'q> {
 
     /// Returns how many lines of an extent are wanted, by the heads of its frames.
     fn count(&mut self, segment: &Segment, extent: &Extent, wanted: (u64, u64)) -> u64 {
-        let mut lines = 0;
+        let (mut lines, mut next, mut left) = (0, extent.first, u64::from(extent.lines));
         if let Ok(mut view) = View::of(segment, extent, self.epoch, self.unpacked, &mut self.buffer) {
             let mut offset = 0;
             while offset < view.len() && view.load(offset..offset + HEAD_MAX_BYTES).is_ok() {
@@ -544,9 +548,12 @@ impl<'q> Scan<'q> {
                 let Some(head) = Head::parse(bytes, self.epoch) else { break };
                 lines += overlap((head.first.0, head.next().0.saturating_sub(1)), wanted);
                 offset += head.frame_bytes();
+                next = head.next();
+                left = left.saturating_sub(head.lines.into());
             }
         }
-        lines
+        // What is damaged is counted where it is looked at.
+        lines + overlap((next.0, extent.last.0), wanted).min(left)
     }
 }
 

@@ -19,6 +19,7 @@ use super::toolset::{Toolset, Toolsets};
 mod add_process;
 mod add_to_group;
 mod check_process_health;
+mod clear_logs;
 mod create_group;
 mod diagnose_process;
 mod get_logs;
@@ -60,6 +61,7 @@ enum Id {
     GetProcessInfo,
     GetProcessStats,
     GetSystemStats,
+    ClearLogs,
 }
 
 /// What a client may be told of a tool.
@@ -89,7 +91,7 @@ enum Effect {
 }
 
 /// Every tool, in the order clients list them.
-const TOOLS: [&Spec; 20] = [
+const TOOLS: [&Spec; 21] = [
     &list_processes::SPEC,
     &start_process::SPEC,
     &stop_process::SPEC,
@@ -110,6 +112,7 @@ const TOOLS: [&Spec; 20] = [
     &get_process_info::SPEC,
     &get_process_stats::SPEC,
     &get_system_stats::SPEC,
+    &clear_logs::SPEC,
 ];
 
 /// Returns the tools of `toolsets`.
@@ -169,6 +172,7 @@ impl Spec {
             Id::GetProcessInfo => get_process_info::call(api, caller, &arguments).await,
             Id::GetProcessStats => get_process_stats::call(api, caller, &arguments).await,
             Id::GetSystemStats => get_system_stats::call(api, caller).await,
+            Id::ClearLogs => clear_logs::call(api, caller, &arguments).await,
         }
     }
 }
