@@ -302,7 +302,8 @@ fn log_is_searched_with_what_stands_around_exported_whole_and_cleared_for_good()
     project.ok(&["wait", "count", "--log", "last"]);
     project.ok(&["wait", "other", "--log", "other"]);
     let around = project.ok(&["logs", "--contains", "needle [x]", "-B", "2", "-A", "1"]);
-    let texts: Vec<&str> = around.lines().map(|line| line.rsplit_once("| ").map_or(line, |(_, text)| text)).collect();
+    let texts: Vec<&str> =
+        around.lines().map(|line| line.rsplit_once("| ").map_or(line, |(_, text)| text)).collect();
     assert_eq!(texts.len(), 4, "{around}");
     assert!(texts[0].ends_with("number 2999.") && texts[3].ends_with("last"), "{around}");
     assert_eq!(project.ok(&["logs", "--until", "1h"]), "");
@@ -313,7 +314,10 @@ fn log_is_searched_with_what_stands_around_exported_whole_and_cleared_for_good()
     project.ok(&["logs", "count", "--export", "jsonl", "--output", &name]);
     let exported = fs::read_to_string(&file).unwrap();
     let numbers: Vec<Value> = exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(numbers.iter().filter(|line| line["text"].as_str().unwrap().starts_with("number ")).count(), 3000);
+    assert_eq!(
+        numbers.iter().filter(|line| line["text"].as_str().unwrap().starts_with("number ")).count(),
+        3000
+    );
     assert!(numbers.iter().all(|line| line["process"] == "count"));
     let again = project.run(&["logs", "--export", "jsonl", "--output", &name]);
     assert!(again.code != 0 && again.stderr.contains("choose another name"), "{}", again.stderr);

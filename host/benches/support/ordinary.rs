@@ -13,21 +13,44 @@ pub struct Ordinary {
 }
 
 const PATHS: [&str; 12] = [
-    "/", "/api/orders/", "/api/orders/{}/items", "/api/users/{}", "/static/js/main.{}.js", "/static/css/site.css",
-    "/favicon.ico", "/login/", "/search?q=item+{}&page=2", "/api/cart", "/healthz", "/admin/shop/order/{}/change/",
+    "/",
+    "/api/orders/",
+    "/api/orders/{}/items",
+    "/api/users/{}",
+    "/static/js/main.{}.js",
+    "/static/css/site.css",
+    "/favicon.ico",
+    "/login/",
+    "/search?q=item+{}&page=2",
+    "/api/cart",
+    "/healthz",
+    "/admin/shop/order/{}/change/",
 ];
 const MODULES: [&str; 8] = [
-    "shop.views", "shop.db.pool", "shop.payments", "django.request", "celery.worker", "shop.mail", "urllib3",
+    "shop.views",
+    "shop.db.pool",
+    "shop.payments",
+    "django.request",
+    "celery.worker",
+    "shop.mail",
+    "urllib3",
     "shop.cache",
 ];
 const DOINGS: [&str; 10] = [
-    "order {} placed by user {}", "cache miss for key order:{}:total", "sent mail to customer {}",
-    "query took {} ms: SELECT * FROM shop_order WHERE id = {}", "payment {} authorised", "retrying connection, attempt {}",
-    "session {} expired", "loaded {} products from the catalogue", "task send_invoice[{}] succeeded",
+    "order {} placed by user {}",
+    "cache miss for key order:{}:total",
+    "sent mail to customer {}",
+    "query took {} ms: SELECT * FROM shop_order WHERE id = {}",
+    "payment {} authorised",
+    "retrying connection, attempt {}",
+    "session {} expired",
+    "loaded {} products from the catalogue",
+    "task send_invoice[{}] succeeded",
     "stock of product {} is down to {}",
 ];
 const AGENTS: [&str; 3] = [
-    "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0", "curl/8.5.0",
+    "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+    "curl/8.5.0",
     "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36",
 ];
 
@@ -102,7 +125,13 @@ impl Ordinary {
             self.pending.push(format!("  File \"/app/{module}.py\", line {line}, in dispatch"));
         }
         self.pending.push("Traceback (most recent call last):".to_owned());
-        (format!("2026-11-20 {time},{:03} ERROR [django.request] Internal Server Error", self.clock % 1000), Level::Error)
+        (
+            format!(
+                "2026-11-20 {time},{:03} ERROR [django.request] Internal Server Error",
+                self.clock % 1000
+            ),
+            Level::Error,
+        )
     }
 
     fn filled(&mut self, template: &str) -> String {

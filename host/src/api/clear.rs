@@ -1,4 +1,4 @@
-//! Deleting lines of log, and how long those are kept that nobody deletes.
+//! Deleting lines of log, how long those are kept that nobody deletes, and what is said of those that are damaged.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::gate::Act;
 use super::types::{ApiError, Caller, ErrorKind};
 use crate::config::Project;
 use crate::model::ProcessName;
-use crate::store::{LogQuery, Retention};
+use crate::store::{Damage, LogQuery, Retention};
 
 /// What to delete.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -73,6 +73,18 @@ impl Api {
         let query = LogQuery { processes: Some(vec![process.clone()]), limit: 1, ..LogQuery::default() };
         if self.page(query).await.lines.is_empty() { Err(error) } else { Ok(vec![process]) }
     }
+}
+
+/// Returns what `status` says of damage that was come upon while the log was read.
+pub(super) fn damage_warning(damage: &[Damage]) -> Option<String> {
+    let first = damage.first()?;
+    Some(format!(
+        "the log was found damaged in {} places while it was read, the first in {} at byte {}; the lines in them are lost, \
+         all others are not",
+        damage.len(),
+        first.file.display(),
+        first.offset
+    ))
 }
 
 /// Returns how long a project's log is kept.

@@ -17,17 +17,18 @@ impl Api {
         }
         let store = Arc::clone(&self.parts.store);
         let looking = tokio::task::spawn_blocking(move || {
-            let mut all: BTreeMap<Seq, Line> =
-                lines.iter().map(|line| (line.seq, line.clone())).collect();
+            let mut all: BTreeMap<Seq, Line> = lines.iter().map(|line| (line.seq, line.clone())).collect();
             for line in &lines {
                 if all.len() + before + after > bounds::QUERY_LINES {
                     break;
                 }
-                let around =
-                    LogQuery { processes: Some(vec![line.process.clone()]), run: Some(line.run), ..LogQuery::default() };
+                let around = LogQuery {
+                    processes: Some(vec![line.process.clone()]),
+                    run: Some(line.run),
+                    ..LogQuery::default()
+                };
                 let earlier = LogQuery { before: Some(line.seq), limit: before, ..around.clone() };
-                let later =
-                    LogQuery { after: Some(line.seq), limit: after, take: Take::Oldest, ..around };
+                let later = LogQuery { after: Some(line.seq), limit: after, take: Take::Oldest, ..around };
                 for (query, wanted) in [(earlier, before), (later, after)] {
                     let found = if wanted > 0 { store.query(&query).lines } else { Vec::new() };
                     all.extend(found.into_iter().map(|line| (line.seq, line)));

@@ -115,8 +115,10 @@ impl Api {
     /// Compiles what the text of lines is held against.
     fn wanted_text(request: &LogsRequest) -> Result<Option<Pattern>, ApiError> {
         match (&request.grep, &request.contains) {
-            (Some(_), Some(_)) => Err(ApiError::new(ErrorKind::Invalid, "`grep` and `contains` exclude each other")
-                .hint("write both as one regular expression for `grep`")),
+            (Some(_), Some(_)) => {
+                Err(ApiError::new(ErrorKind::Invalid, "`grep` and `contains` exclude each other")
+                    .hint("write both as one regular expression for `grep`"))
+            }
             (Some(regex), None) => Self::pattern(regex).map(Some),
             // A pattern without special characters is searched for as the text it is.
             (None, Some(text)) => Self::pattern(&regex_syntax::escape(text)).map(Some),

@@ -124,6 +124,7 @@ impl Api {
         let look = move || disk_trouble(&state_dir, bounds::SPOOL_MIN_FREE_BYTES);
         warnings.extend(tokio::task::spawn_blocking(look).await.ok().flatten());
         warnings.extend(self.parts.pipeline.warning());
+        warnings.extend(clear::damage_warning(&self.parts.store.damage()));
         warnings.extend(self.config_file.warning());
         warnings.extend(self.limit_warnings());
         warnings.extend(self.parts.fleet.in_order().iter().filter_map(|handle| {

@@ -10,7 +10,8 @@ use crate::api::ClearLogsRequest;
 
 /// Deletes the lines of `names`, or all; without `yes` only when a person at a terminal says so.
 pub async fn clear(names: Vec<String>, yes: bool, client: &mut Client, context: &Context) -> Outcome {
-    let whose = if names.is_empty() { "all log".to_owned() } else { format!("the log of {}", names.join(", ")) };
+    let whose =
+        if names.is_empty() { "all log".to_owned() } else { format!("the log of {}", names.join(", ")) };
     let whose = visible(&whose).into_owned();
     if !yes && !agreed(&whose)? {
         context.note("nothing was deleted");
@@ -24,7 +25,9 @@ pub async fn clear(names: Vec<String>, yes: bool, client: &mut Client, context: 
 
 fn agreed(whose: &str) -> Result<bool, CliError> {
     if !io::stdin().is_terminal() {
-        return Err(CliError::usage(format!("nobody is there to ask whether to delete {whose}: add `--yes`")));
+        return Err(CliError::usage(format!(
+            "nobody is there to ask whether to delete {whose}: add `--yes`"
+        )));
     }
     eprint!("Delete {whose} from the disk? It cannot be had back. [y/N] ");
     io::stderr().flush()?;

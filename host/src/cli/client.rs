@@ -13,11 +13,11 @@ use super::stream::StreamReader;
 use super::wire::{FrameError, FrameReader, Hello, HelloReply, VERSION, frame};
 use crate::api::doctor::Check;
 use crate::api::{
-    AddReply, AddRequest, ApiError, AttachReply, ClearLogsReply, ClearLogsRequest, CreateGroup, Diagnosis, DownReply, ErrorKind, FeedReply,
-    FeedRequest, GroupView, HealthView, Inspection, LogsReply, LogsRequest, ProcessView, ReloadConfigReply,
-    ReloadReply, RemoveReply, Request, Response, RunEndReply, RunEndRequest, RunReply, RunRequest,
-    ScaleReply, SendReply, SendRequest, SignalReply, SignalRequest, StartReply, StatsReply, StatsRequest,
-    StatusReply, StopReply, UpReply, UpgradeReply, WaitReply, WaitRequest,
+    AddReply, AddRequest, ApiError, AttachReply, ClearLogsReply, ClearLogsRequest, CreateGroup, Diagnosis,
+    DownReply, ErrorKind, FeedReply, FeedRequest, GroupView, HealthView, Inspection, LogsReply, LogsRequest,
+    ProcessView, ReloadConfigReply, ReloadReply, RemoveReply, Request, Response, RunEndReply, RunEndRequest,
+    RunReply, RunRequest, ScaleReply, SendReply, SendRequest, SignalReply, SignalRequest, StartReply,
+    StatsReply, StatsRequest, StatusReply, StopReply, UpReply, UpgradeReply, WaitReply, WaitRequest,
 };
 use crate::plugins::PluginStatus;
 

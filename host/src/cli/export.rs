@@ -14,12 +14,21 @@ use crate::api::LogsRequest;
 use crate::model::Line;
 
 /// How lines are written out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// One JSON object a line, as `--json` prints them
+    /// One JSON object a line, as `--json` prints them.
     Jsonl,
-    /// `TIME LEVEL PROCESS| TEXT`, control characters made visible
+    /// `TIME LEVEL PROCESS| TEXT`, control characters made visible.
     Text,
+}
+
+/// Reads a format from the command line.
+pub fn format(text: &str) -> Result<Format, &'static str> {
+    match text {
+        "jsonl" => Ok(Format::Jsonl),
+        "text" => Ok(Format::Text),
+        _ => Err("the formats are jsonl and text"),
+    }
 }
 
 /// Writes everything that matches `request` to a new file, or to standard output.
@@ -72,14 +81,9 @@ fn create(path: &Path) -> Result<std::fs::File, CliError> {
 fn write(out: &mut impl Write, line: &Line, format: Format) -> io::Result<()> {
     match format {
         Format::Jsonl => serde_json::to_writer(&mut *out, line)?,
-        Format::Text => write!(
-            out,
-            "{} {:7} {}| {}",
-            line.time,
-            line.level.as_str(),
-            line.process,
-            visible(&line.text)
-        )?,
+        Format::Text => {
+            write!(out, "{} {:7} {}| {}", line.time, line.level.as_str(), line.process, visible(&line.text))?
+        }
     }
     out.write_all(b"\n")
 }

@@ -69,8 +69,14 @@ impl Packer {
             table.push((bytes as u32, checksum(epoch, &[&self.chunks[from..]])));
         }
         let start = frame::begin(out, "");
-        let numbers =
-            [extent.last.0, extent.min_run, extent.max_run, extent.names(), extent.pairs(), image.len() as u64];
+        let numbers = [
+            extent.last.0,
+            extent.min_run,
+            extent.max_run,
+            extent.names(),
+            extent.pairs(),
+            image.len() as u64,
+        ];
         numbers.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
         table.iter().for_each(|(bytes, _)| out.extend_from_slice(&bytes.to_le_bytes()));
         table.iter().for_each(|(_, sum)| out.extend_from_slice(&sum.to_le_bytes()));
@@ -155,7 +161,14 @@ pub(super) fn extent(block: &[u8], offset: u64, epoch: u32) -> Option<Extent> {
     let head = Head::parse(block, epoch)?;
     let data = head.data(block, epoch)?;
     let number = |index: usize| u64_at(data, 8 * index);
-    Extent::of_block(&head, offset, Seq(number(0)), number(1)..=number(2), (number(3), number(4)), image_bytes)
+    Extent::of_block(
+        &head,
+        offset,
+        Seq(number(0)),
+        number(1)..=number(2),
+        (number(3), number(4)),
+        image_bytes,
+    )
 }
 
 /// Unpacks the whole image of `block` into `image`; `None` when any of it is damaged.

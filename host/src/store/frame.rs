@@ -54,7 +54,9 @@ pub(super) enum Kind {
 
 impl Kind {
     fn from_u8(number: u8) -> Option<Self> {
-        [Self::Lines, Self::Positions, Self::Index, Self::Block].into_iter().find(|kind| *kind as u8 == number)
+        [Self::Lines, Self::Positions, Self::Index, Self::Block]
+            .into_iter()
+            .find(|kind| *kind as u8 == number)
     }
 }
 

@@ -71,11 +71,7 @@ impl Keeping {
     pub fn new(limits: Limits) -> Self {
         let (bell, rung) = sync_channel(1);
         Self {
-            retention: Mutex::new(Retention {
-                bytes: limits.log_bytes,
-                age: None,
-                of: BTreeMap::new(),
-            }),
+            retention: Mutex::new(Retention { bytes: limits.log_bytes, age: None, of: BTreeMap::new() }),
             turn: Mutex::default(),
             pack: limits.pack,
             segment_bytes: limits.segment_bytes,
@@ -245,7 +241,8 @@ impl Log {
     fn thin_out(&self, turn: &mut Turn, process: &ProcessName, most: u64) {
         let mut bytes = 0u64;
         for (segment, next) in self.sealed().into_iter().rev() {
-            let names: Vec<_> = segment.shares.keys().filter(|name| name.base() == *process).cloned().collect();
+            let names: Vec<_> =
+                segment.shares.keys().filter(|name| name.base() == *process).cloned().collect();
             let share: u64 = names.iter().filter_map(|name| segment.shares.get(name)).sum();
             bytes = bytes.saturating_add(share);
             if share > 0

@@ -59,6 +59,7 @@ mod pack;
 
 mod pattern;
 mod reader;
+mod seen;
 mod unpacked;
 mod view;
 

@@ -14,9 +14,10 @@ use super::columns::Lines;
 use super::frame::{HEAD_MAX_BYTES, Head, TEXT_BLOCK_BYTES};
 use super::index::{Extent, Segment, Snapshot};
 use super::pattern::Pattern;
+use super::seen::SeenDamage;
 use super::unpacked::Unpacked;
 use super::view::{View, ViewBuffer};
-use super::writer::Store;
+use super::writer::{Log, Store};
 
 /// Most bytes of text one page holds; a page that reaches it ends early, as if it had reached its limit.
 const PAGE_BYTES: usize = 64 << 20;
@@ -99,7 +100,7 @@ impl Store {
 
     /// Answers `query` from the log as it was.
     pub(super) fn query_snapshot(&self, query: &LogQuery, snapshot: &Snapshot) -> LogPage {
-        let mut scan = Scan::new(query, self.epoch(), snapshot.newest, &self.log.unpacked);
+        let mut scan = Scan::new(query, &self.log, snapshot.newest);
         let extents = snapshot.extents(scan.lower, scan.upper);
         _ = match query.take {
             Take::Oldest => scan.walk(extents),
@@ -114,6 +115,7 @@ struct Scan<'q> {
     query: &'q LogQuery,
     epoch: u32,
     unpacked: Option<&'q Unpacked>,
+    seen: &'q SeenDamage,
     limit: usize,
     /// The first and the last sequence number that may be given.
     lower: u64,
@@ -136,15 +138,16 @@ struct Scan<'q> {
 }
 
 impl<'q> Scan<'q> {
-    fn new(query: &'q LogQuery, epoch: u32, newest: Seq, unpacked: &'q Unpacked) -> Self {
+    fn new(query: &'q LogQuery, log: &'q Log, newest: Seq) -> Self {
         // A cursor past the end is from before a loss of power; going on from the end is all that can be done.
         let after = query.after.unwrap_or_default().min(newest);
         let before = query.before.map_or(u64::MAX, |before| before.0.saturating_sub(1));
         Self {
             query,
-            epoch,
+            epoch: log.epoch,
             // A search goes through everything once, and would only push out what others come back to.
-            unpacked: query.pattern.is_none().then_some(unpacked),
+            unpacked: query.pattern.is_none().then_some(&log.unpacked),
+            seen: &log.seen,
             limit: query.limit.min(bounds::QUERY_LINES),
             lower: after.0 + 1,
             upper: newest.0.min(before),
@@ -165,10 +168,7 @@ impl<'q> Scan<'q> {
 
     /// Goes through the extents in the order given, until the page is full: the first few alone, because most questions
     /// are answered by them, then more and more at once.
-    fn walk<'s>(
-        &mut self,
-        mut extents: impl Iterator<Item = (&'s Segment, &'s Extent)>,
-    ) -> ControlFlow<()> {
+    fn walk<'s>(&mut self, mut extents: impl Iterator<Item = (&'s Segment, &'s Extent)>) -> ControlFlow<()> {
         let mut count = ROUND_EXTENTS;
         loop {
             let wanted = extents.by_ref().filter(|(_, extent)| self.admits_extent(extent));
@@ -278,6 +278,7 @@ impl<'q> Scan<'q> {
 
     fn read_extent(&mut self, segment: &Segment, extent: &Extent) -> ControlFlow<()> {
         let mut buffer = std::mem::take(&mut self.buffer);
+        let damaged = self.damaged;
         let flow = match View::of(segment, extent, self.epoch, self.unpacked, &mut buffer) {
             Ok(mut view) => self.read_frames(&mut view, extent),
             Err(_) => {
@@ -286,6 +287,9 @@ impl<'q> Scan<'q> {
             }
         };
         self.buffer = buffer;
+        if self.damaged > damaged {
+            self.seen.note(segment, extent);
+        }
         flow
     }
 

@@ -11,10 +11,10 @@ use memchr::memmem;
 
 use crate::model::{RunId, Seq, SpoolPosition, Time};
 
+use super::block;
 use super::frame::{
     self, HEAD_BYTES, HEAD_MAX_BYTES, Head, Kind, MAGIC, checksum, put_u32, put_u64, u32_at, u64_at,
 };
-use super::block;
 use super::index::{Extent, Shares, decode_extents, decode_packed};
 
 /// The newest format of segments this program writes and reads: the packed one.

@@ -19,7 +19,8 @@ use super::error::StoreError;
 use super::frame::Head;
 use super::index::{Segment, Shares, Snapshot, State};
 use super::keeper::{Keeper, Keeping, Retention};
-use super::recovery::{self, NEW_SUFFIX, Recovery, Tail};
+use super::recovery::{self, Damage, NEW_SUFFIX, Recovery, Tail};
+use super::seen::SeenDamage;
 use super::segment::{self, Header};
 use super::unpacked::Unpacked;
 
@@ -61,6 +62,7 @@ pub(super) struct Log {
     newest: watch::Sender<Seq>,
     pub keeping: Keeping,
     pub unpacked: Unpacked,
+    pub seen: SeenDamage,
 }
 
 #[derive(Debug)]
@@ -106,6 +108,7 @@ impl Store {
             writer: Mutex::new(writer),
             keeping: Keeping::new(limits),
             unpacked: Unpacked::default(),
+            seen: SeenDamage::default(),
         });
         let store = Self { keeper: Keeper::start(&log), log };
         Ok((store, opened.recovery))
@@ -197,6 +200,11 @@ impl Store {
 
     pub(super) fn epoch(&self) -> u32 {
         self.log.epoch
+    }
+
+    /// Returns the damaged places that queries came upon, as far as they are still there, the first hundred of them.
+    pub fn damage(&self) -> Vec<Damage> {
+        self.log.seen.left(&lock(&self.log.state))
     }
 
     /// Says how long lines are kept from now on.

@@ -4,10 +4,10 @@ use super::{Code, Context, Outcome};
 use crate::api::LogsRequest;
 use crate::bounds;
 use crate::cli::client::Client;
-use crate::cli::{clear, export};
 use crate::cli::exit::CliError;
 use crate::cli::follow::{Follower, PAGE_LINES};
 use crate::cli::printer::Printer;
+use crate::cli::{clear, export};
 use crate::config::parse_duration;
 use crate::model::{Level, ProcessName, RunId, Stream};
 
@@ -44,7 +44,7 @@ pub struct Args {
     contains: Option<String>,
 
     /// Shows this many lines before and after each that matches, whether they match or not
-    #[arg(short = 'C', long, value_name = "N", conflicts_with = "follow")]
+    #[arg(long, value_name = "N", conflicts_with = "follow")]
     context: Option<usize>,
 
     /// Shows this many lines before each that matches
@@ -75,8 +75,13 @@ pub struct Args {
     #[arg(long, conflicts_with = "follow")]
     show_cursor: bool,
 
-    /// Writes out everything that matches, the oldest line first
-    #[arg(long, value_name = "FORMAT", conflicts_with_all = ["follow", "lines", "show_cursor", "json", "context", "before", "after"])]
+    /// Writes out everything that matches, the oldest line first: jsonl or text
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_parser = export::format,
+        conflicts_with_all = ["follow", "lines", "show_cursor", "json", "context", "before", "after"]
+    )]
     export: Option<export::Format>,
 
     /// Exports to a new file, not to standard output
@@ -84,7 +89,13 @@ pub struct Args {
     output: Option<std::path::PathBuf>,
 
     /// Deletes the lines of the named processes, or all, from the disk
-    #[arg(long, conflicts_with_all = ["follow", "lines", "level", "grep", "contains", "context", "before", "after", "since", "until", "stream", "run", "show_cursor", "export", "json"])]
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "follow", "lines", "level", "grep", "contains", "context", "before", "after", "since", "until", "stream",
+            "run", "show_cursor", "export", "json"
+        ]
+    )]
     clear: bool,
 
     /// Deletes without asking

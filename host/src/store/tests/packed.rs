@@ -144,6 +144,7 @@ fn a_flipped_bit_anywhere_in_a_packed_segment_costs_a_block_at_most_and_never_a_
             assert_eq!(page.lines.len() as u64 + page.missing, expected.len() as u64, "flip at {place}");
             assert!(page.missing <= largest, "flip at {place}: {}", page.missing);
             assert!(page.lines.iter().all(|line| *line == expected[line.seq.0 as usize - 1]));
+            assert_eq!(page.missing > 0, !store.damage().is_empty(), "flip at {place}");
             let pattern = Some(Pattern::new("lorem").unwrap());
             let found = store.query(&LogQuery { after: Some(Seq(0)), take, pattern, ..everything() });
             assert!(found.lines.iter().all(|line| *line == expected[line.seq.0 as usize - 1]));
@@ -261,7 +262,10 @@ fn lines_that_are_too_old_go_also_from_the_segment_that_grows() {
     let day = std::time::Duration::from_secs(86_400);
     let long_ago = Time::now().minus(day * 20).0;
     let today = Time::now().0;
-    Sample::new("api", 1).full_line("old", Level::Info, Stream::Stdout, long_ago, false).append(&store).unwrap();
+    Sample::new("api", 1)
+        .full_line("old", Level::Info, Stream::Stdout, long_ago, false)
+        .append(&store)
+        .unwrap();
     Sample::new("web", 2).full_line("new", Level::Info, Stream::Stdout, today, false).append(&store).unwrap();
     store.set_retention(Retention { age: Some(day * 30), ..Retention::default() });
     store.settle();
