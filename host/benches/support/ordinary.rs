@@ -76,7 +76,8 @@ impl Ordinary {
     }
 
     fn access(&mut self, time: &str) -> (String, Level) {
-        let path = self.filled(PATHS[self.below_const(PATHS.len())]);
+        let path = self.any_of(&PATHS);
+        let path = self.filled(path);
         let (method, status) = match self.below(20) {
             0 => ("POST", 201),
             1 => ("GET", 404),
@@ -88,7 +89,7 @@ impl Ordinary {
             self.below(4),
             self.below(250),
             self.below(30_000),
-            AGENTS[self.below_const(AGENTS.len())],
+            self.any_of(&AGENTS),
         );
         (line, if status == 404 { Level::Warn } else { Level::Info })
     }
@@ -100,13 +101,15 @@ impl Ordinary {
             4..=20 => ("DEBUG", Level::Debug),
             _ => ("INFO", Level::Info),
         };
-        let doing = self.filled(DOINGS[self.below_const(DOINGS.len())]);
-        let module = MODULES[self.below_const(MODULES.len())];
+        let doing = self.any_of(&DOINGS);
+        let doing = self.filled(doing);
+        let module = self.any_of(&MODULES);
         (format!("2026-11-20 {time},{:03} {word} [{module}] {doing}", self.clock % 1000), level)
     }
 
     fn json(&mut self, time: &str) -> (String, Level) {
-        let doing = self.filled(DOINGS[self.below_const(DOINGS.len())]);
+        let doing = self.any_of(&DOINGS);
+        let doing = self.filled(doing);
         let line = format!(
             "{{\"ts\":\"2026-11-20T{time}.{:03}Z\",\"level\":\"info\",\"request_id\":\"{:016x}\",\"msg\":\"{doing}\",\"ms\":{}}}",
             self.clock % 1000,
@@ -117,11 +120,12 @@ impl Ordinary {
     }
 
     fn traceback(&mut self, time: &str) -> (String, Level) {
-        self.pending.push(format!("KeyError: 'order-{}'", self.below(10_000)));
+        let order = self.below(10_000);
+        self.pending.push(format!("KeyError: 'order-{order}'"));
         for _ in 0..3 + self.below(8) {
-            let module = MODULES[self.below_const(MODULES.len())].replace('.', "/");
-            let line = self.below(400);
-            self.pending.push(format!("    return self.handle(request, order_id={})", self.below(10_000)));
+            let module = self.any_of(&MODULES).replace('.', "/");
+            let (line, order) = (self.below(400), self.below(10_000));
+            self.pending.push(format!("    return self.handle(request, order_id={order})"));
             self.pending.push(format!("  File \"/app/{module}.py\", line {line}, in dispatch"));
         }
         self.pending.push("Traceback (most recent call last):".to_owned());
@@ -144,8 +148,8 @@ impl Ordinary {
         line
     }
 
-    fn below_const(&mut self, count: usize) -> usize {
-        self.below(count as u64) as usize
+    fn any_of(&mut self, texts: &[&'static str]) -> &'static str {
+        texts[self.below(texts.len() as u64) as usize]
     }
 
     fn below(&mut self, count: u64) -> u64 {
