@@ -175,7 +175,7 @@ impl Output {
             self.close_merged()?;
         }
         if is_large {
-            return self.into_image(head, frame);
+            return self.add_to_image(head, frame);
         }
         self.merged.take(head, process, &lines);
         Ok(())
@@ -213,14 +213,14 @@ impl Output {
         let merged = std::mem::take(&mut self.merged);
         let frame = merged.encode(self.epoch)?;
         if let Some(head) = Head::parse(&frame, self.epoch) {
-            self.into_image(&head, &frame)?;
+            self.add_to_image(&head, &frame)?;
         }
         self.merged = merged.emptied();
         Ok(())
     }
 
     /// Puts a frame into the block to come, or into the next when that is full.
-    fn into_image(&mut self, head: &Head<'_>, frame: &[u8]) -> io::Result<()> {
+    fn add_to_image(&mut self, head: &Head<'_>, frame: &[u8]) -> io::Result<()> {
         if self.image.len() + frame.len() > BLOCK_BYTES {
             self.close_image()?;
         }

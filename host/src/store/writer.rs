@@ -198,10 +198,6 @@ impl Store {
         lock(&self.log.state).snapshot()
     }
 
-    pub(super) fn epoch(&self) -> u32 {
-        self.log.epoch
-    }
-
     /// Returns the damaged places that queries came upon, as far as they are still there, the first hundred of them.
     pub fn damage(&self) -> Vec<Damage> {
         self.log.seen.left(&lock(&self.log.state))
