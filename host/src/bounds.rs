@@ -117,8 +117,8 @@ pub const LOG_AGE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 pub const LOG_AGE_EVERY: Duration = Duration::from_secs(600);
 /// Most lines shown before or after one that was searched for.
 pub const CONTEXT_LINES: usize = 100;
-/// Unpacked bytes of the log that are kept for the next question.
-pub const UNPACKED_BYTES: usize = 16 << 20;
+/// Unpacked bytes of the log that are kept for the next question: twice what a hundred scattered lines need.
+pub const UNPACKED_BYTES: usize = 32 << 20;
 /// Threads that search the log's text for one question.
 pub const QUERY_THREADS: usize = 4;
 /// Most lines one query returns.
