@@ -2,12 +2,19 @@
 //!
 //! `cargo bench -p ostler --bench query [-- --quick]`: ten million lines of about 100 bytes, one million when quick,
 //! from ten processes, with one error in 10,000 lines. Each figure is the median of several rounds. Every answer is
-//! checked before its time counts.
+//! checked before its time counts. The log is asked packed, as all but its newest stretch is after a moment.
+//!
+//! `stored_bytes_per_byte` is what ordinary log takes on the disk for each byte of it.
+
+#[path = "support/ordinary.rs"]
+mod ordinary;
 
 use std::time::{Duration, Instant};
 
 use ostler::model::{Level, ProcessName, RunId, Seq, SpoolPosition};
-use ostler::store::{Batch, LogPage, LogQuery, Pattern, Store, Take};
+use ostler::store::{Batch, Limits, LogPage, LogQuery, Pattern, Store, Take};
+
+use ordinary::Ordinary;
 
 const BATCH: usize = 4096;
 const PROCESSES: usize = 10;
@@ -22,7 +29,9 @@ fn main() {
 
     let took = fill(&store, lines);
     figure("append", lines as f64 / took.as_secs_f64() / 1e6, "Mlines/s");
+    store.settle();
     drop(store);
+    ordinary_log(lines / 4);
 
     let took = median(|| drop(Store::open(directory.path()).expect("the log")));
     figure("open", milliseconds(took), "ms");
@@ -50,6 +59,57 @@ fn main() {
     }
     let query = LogQuery { min_level: Some(Level::Error), ..all };
     ask(&store, "all_errors", &query, |page| page.lines.len() == errors);
+}
+
+/// Prints how well ordinary log is packed, how fast, and how fast it is searched then.
+fn ordinary_log(lines: usize) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    // Nothing is packed but when it is asked for, so that the time is that of packing alone.
+    let limits = Limits { pack: false, ..Limits::default() };
+    let (store, _) = Store::open_with(directory.path(), limits).expect("a new log");
+    let (mut source, mut bytes, mut errors) = (Ordinary::new(), 0, 0);
+    let process = ProcessName::new("shop").expect("a name");
+    for done in (0..lines).step_by(512) {
+        let (mut text, mut ends, mut levels) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in done..lines.min(done + 512) {
+            let (line, level) = source.next_line();
+            errors += usize::from(line.contains("Traceback"));
+            text.extend_from_slice(line.as_bytes());
+            ends.push(text.len() as u32);
+            levels.push(level as u8);
+        }
+        // Lines that were read together have one time.
+        let times: Vec<_> = (0..ends.len()).map(|number| ((done + number) / 8) as i64 * 100_003).collect();
+        bytes += text.len() + ends.len();
+        let batch = Batch {
+            run: RunId(1),
+            process: &process,
+            text: &text,
+            ends: &ends,
+            levels: &levels,
+            streams: &vec![1; ends.len()],
+            flags: &vec![0; ends.len()],
+            times: &times,
+            position: SpoolPosition::default(),
+        };
+        store.append(&batch).expect("room for the log");
+    }
+    drop(store);
+    let (store, _) = Store::open_with(directory.path(), limits).expect("the log");
+    // The last segment grows and is not packed; clearing what is not there seals it.
+    let nobody = ProcessName::new("nobody").expect("a name");
+    let begun = Instant::now();
+    store.clear(Some(&[nobody])).expect("room for the log");
+    figure("pack", bytes as f64 / begun.elapsed().as_secs_f64() / 1e6, "MB/s");
+    figure("stored_bytes_per_byte", store.bytes() as f64 / bytes as f64, "bytes");
+    let all = LogQuery { limit: 100_000, take: Take::Oldest, ..LogQuery::default() };
+    for (name, pattern, found) in [
+        ("ordinary_regex_literal", "Traceback", errors),
+        ("ordinary_regex_classes", r"user=\d+ status=50[0-9]", 0),
+    ] {
+        let query = LogQuery { pattern: Some(Pattern::new(pattern).expect("a pattern")), ..all.clone() };
+        ask(&store, name, &query, |page| page.lines.len() == found && !page.more);
+    }
 }
 
 /// Appends `lines` lines in batches and returns how long that took.

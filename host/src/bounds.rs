@@ -145,7 +145,17 @@ pub const ERROR_NOTE: usize = 1000;
 /// Size at which a segment file is closed, in bytes.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
 /// Most bytes of all segments of a project; the oldest are deleted beyond it.
-pub const LOG_BYTES: u64 = 4 << 30;
+pub const LOG_BYTES: u64 = 2 << 30;
+/// How old a line of log becomes.
+pub const LOG_AGE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+/// How often it is looked at whether lines have become too old.
+pub const LOG_AGE_EVERY: Duration = Duration::from_secs(600);
+/// Most lines shown before or after one that was searched for.
+pub const CONTEXT_LINES: usize = 100;
+/// Unpacked bytes of the log that are kept for the next question: twice what a hundred scattered lines need.
+pub const UNPACKED_BYTES: usize = 32 << 20;
+/// Threads that search the log's text for one question.
+pub const QUERY_THREADS: usize = 4;
 /// Most lines one query returns.
 pub const QUERY_LINES: usize = 100_000;
 

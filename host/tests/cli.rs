@@ -334,6 +334,57 @@ restart = "never"
 }
 
 #[test]
+fn log_is_searched_with_what_stands_around_exported_whole_and_cleared_for_good() {
+    let project = Project::new(
+        "[process.count]\ncommand = [\"sh\", \"-c\", \"i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo number $i.; done; \
+         echo needle [x] here; echo last\"]\nrestart = \"never\"\n\n[process.other]\ncommand = \"echo other\"\nrestart = \"never\"\n",
+    );
+    project.ok(&["up", "-d"]);
+    project.ok(&["wait", "count", "--log", "last"]);
+    project.ok(&["wait", "other", "--log", "other"]);
+    let around = project.ok(&["logs", "--contains", "needle [x]", "-B", "2", "-A", "1"]);
+    let texts: Vec<&str> =
+        around.lines().map(|line| line.rsplit_once("| ").map_or(line, |(_, text)| text)).collect();
+    assert_eq!(texts.len(), 4, "{around}");
+    assert!(texts[0].ends_with("number 2999.") && texts[3].ends_with("last"), "{around}");
+    assert_eq!(project.ok(&["logs", "--until", "1h"]), "");
+    assert_eq!(project.run(&["logs", "--contains", "x", "--grep", "x"]).code, 2);
+
+    let file = project.path().join("log.jsonl");
+    let name = file.display().to_string();
+    project.ok(&["logs", "count", "--export", "jsonl", "--output", &name]);
+    let exported = fs::read_to_string(&file).unwrap();
+    let numbers: Vec<Value> = exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        numbers.iter().filter(|line| line["text"].as_str().unwrap().starts_with("number ")).count(),
+        3000
+    );
+    assert!(numbers.iter().all(|line| line["process"] == "count"));
+    let again = project.run(&["logs", "--export", "jsonl", "--output", &name]);
+    assert!(again.code != 0 && again.stderr.contains("choose another name"), "{}", again.stderr);
+    assert_eq!(fs::read_to_string(&file).unwrap(), exported);
+    let text = project.ok(&["logs", "--export", "text", "--grep", "^number 29[0-9][0-9]"]);
+    assert_eq!(text.lines().count(), 100, "{text}");
+
+    let refused = project.run(&["logs", "--clear", "count"]);
+    assert!(refused.code == 2 && refused.stderr.contains("--yes"), "{}", refused.stderr);
+    let cleared = project.ok(&["logs", "--clear", "--yes", "count"]);
+    assert!(cleared.contains("lines deleted"), "{cleared}");
+    assert_eq!(project.ok(&["logs", "--contains", "needle"]), "");
+    assert!(project.ok(&["logs"]).contains("other"));
+    assert_eq!(project.run(&["logs", "--clear", "--yes", "coun"]).code, 3);
+    project.ok(&["logs", "--clear", "--yes"]);
+    assert_eq!(project.ok(&["logs"]), "");
+    for entry in fs::read_dir(project.dir.path().join("state")).unwrap() {
+        let log = entry.unwrap().path().join("log");
+        for segment in fs::read_dir(log).into_iter().flatten() {
+            let bytes = fs::read(segment.unwrap().path()).unwrap();
+            assert!(!bytes.windows(6).any(|window| window == b"needle"));
+        }
+    }
+}
+
+#[test]
 fn following_shows_lines_as_they_come_and_ends_with_the_daemon() {
     let project = Project::new(ECHO);
     project.ok(&["up", "-d"]);

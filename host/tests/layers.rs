@@ -61,13 +61,15 @@ const APART: [(&str, &str, &str); 10] = [
 ];
 
 /// Crates that only some files may name: a directory ends in `/`.
-const FOREIGN: [(&[&str], &[&str]); 8] = [
+const FOREIGN: [(&[&str], &[&str]); 9] = [
     // Only the plugin host knows WebAssembly.
     (&["wasmtime", "wasmparser", "wit_component"], &["plugins/"]),
     // Only `mcp` knows the protocol.
     (&["rmcp"], &["mcp/"]),
     // Only the store knows SQLite.
     (&["rusqlite"], &["store/"]),
+    // Only the store packs.
+    (&["zstd"], &["store/"]),
     // Only the configuration is written in TOML, and only the command line is one.
     (&["toml"], &["config/"]),
     (&["clap"], &["cli/"]),

@@ -366,6 +366,21 @@ fn an_unknown_toolset_is_refused_before_anything_starts() {
 }
 
 #[test]
+fn an_agent_that_asks_for_it_can_clear_the_log_of_a_process() {
+    let project = Project::new();
+    let mut client = project.connect_with(&["--toolsets", "core,logs"]);
+    client.initialize("2025-11-25");
+    client.ok("start_process", json!({"name": "chatty"}));
+    client.ok("wait_for", json!({"name": "chatty", "pattern": "^done$", "timeout_seconds": 20}));
+    let cleared = client.ok("clear_logs", json!({"name": "chatty"}));
+    assert!(cleared["lines"].as_u64().unwrap() >= 2001, "{cleared}");
+    let left = client.ok("get_logs", json!({"name": "chatty"}));
+    assert_eq!(left["lines"], json!([]), "{left}");
+    let failed = client.failed("clear_logs", json!({"name": "chaty"}));
+    assert!(failed.contains("did you mean `chatty`?"), "{failed}");
+}
+
+#[test]
 fn an_agent_learns_how_a_process_is_set_up_and_what_it_uses_but_no_secret() {
     let project = Project::new();
     let config = format!("{CONFIG}env = {{ API_TOKEN = \"hunter2\", MODE = \"x\" }}\nport = \"auto\"\n");

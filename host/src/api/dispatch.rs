@@ -15,6 +15,7 @@ impl Api {
             Request::Restart { name } => self.restart(caller, &name).await.map(Response::Restart),
             Request::RestartAll {} => self.restart_all(caller).await.map(Response::RestartAll),
             Request::Logs(request) => self.logs(caller, request).await.map(Response::Logs),
+            Request::ClearLogs(request) => self.clear_logs(caller, request).await.map(Response::ClearLogs),
             Request::Wait(request) => {
                 self.wait(caller, request).await.map(|reply| Response::Wait(Box::new(reply)))
             }

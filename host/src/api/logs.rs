@@ -34,7 +34,7 @@ impl Api {
                     cursor: self.parts.store.cursor(page.next).to_string(),
                     more: page.more,
                     missing: page.missing,
-                    lines: page.lines,
+                    lines: self.with_context(page.lines, request.before, request.after).await,
                 });
             }
             // What was examined without a match need not be looked at again.
@@ -82,10 +82,20 @@ impl Api {
                 format!("a limit is between 1 and {most}, not {limit}"),
             ));
         }
+        if request.before.max(request.after) > bounds::CONTEXT_LINES {
+            let message = format!("at most {} lines are shown around a line", bounds::CONTEXT_LINES);
+            return Err(ApiError::new(ErrorKind::Invalid, message));
+        }
+        let end = if request.oldest { Take::Oldest } else { Take::Newest };
         let (after, time, take) = match since {
             Some(Since::Cursor(seq)) => (Some(seq), None, Take::Oldest),
-            Some(Since::Time(time)) => (None, Some(time), Take::Newest),
-            None => (None, None, Take::Newest),
+            Some(Since::Time(time)) => (None, Some(time), end),
+            None => (None, None, end),
+        };
+        let (before, until) = match request.until.as_deref().map(|text| self.since(text)).transpose()? {
+            Some(Since::Cursor(seq)) => (Some(Seq(seq.0.saturating_add(1))), None),
+            Some(Since::Time(time)) => (None, Some(time)),
+            None => (None, None),
         };
         Ok(LogQuery {
             processes: (!names.is_empty()).then_some(names),
@@ -93,12 +103,27 @@ impl Api {
             min_level: request.level,
             stream: request.stream,
             since: time,
+            until,
             after,
-            pattern: request.grep.as_deref().map(Self::pattern).transpose()?,
+            before,
+            pattern: Self::wanted_text(request)?,
             limit,
             take,
-            ..LogQuery::default()
         })
+    }
+
+    /// Compiles what the text of lines is held against.
+    fn wanted_text(request: &LogsRequest) -> Result<Option<Pattern>, ApiError> {
+        match (&request.grep, &request.contains) {
+            (Some(_), Some(_)) => {
+                Err(ApiError::new(ErrorKind::Invalid, "`grep` and `contains` exclude each other")
+                    .hint("write both as one regular expression for `grep`"))
+            }
+            (Some(regex), None) => Self::pattern(regex).map(Some),
+            // A pattern without special characters is searched for as the text it is.
+            (None, Some(text)) => Self::pattern(&regex_syntax::escape(text)).map(Some),
+            (None, None) => Ok(None),
+        }
     }
 
     /// Reads a cursor; for waits, which take nothing else.

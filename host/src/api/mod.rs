@@ -6,6 +6,8 @@
 mod acts;
 mod alive;
 mod attach;
+mod clear;
+mod context;
 mod diagnose;
 mod dispatch;
 pub mod doctor;
@@ -43,6 +45,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use attach::{AttachedInput, AttachedOutput, Attachment, Ended};
+pub use clear::{ClearLogsReply, ClearLogsRequest, retention};
 pub use error_types::*;
 pub use fleet_types::*;
 pub use inspect::{EnvOrigin, EnvVariable, Inspection, RunPaths, Setting, TreeProcess};
@@ -127,6 +130,7 @@ impl Api {
         let look = move || disk_trouble(&state_dir, bounds::SPOOL_MIN_FREE_BYTES);
         warnings.extend(tokio::task::spawn_blocking(look).await.ok().flatten());
         warnings.extend(self.parts.pipeline.warning());
+        warnings.extend(clear::damage_warning(&self.parts.store.damage()));
         warnings.extend(self.config_file.warning());
         warnings.extend(self.parts.fleet.unrecorded());
         warnings.extend(self.limit_warnings());

@@ -248,6 +248,7 @@ impl Api {
         if *old == project {
             return Ok(ReloadConfigReply { warning: remark, ..ReloadConfigReply::default() });
         }
+        self.parts.store.set_retention(super::clear::retention(&project));
         let (api, detail) = (self.clone(), differences(&old, &project));
         info!(detail, "the configuration has changed");
         let taking = async move {

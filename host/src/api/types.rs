@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::clear::{ClearLogsReply, ClearLogsRequest};
 use super::doctor::Check;
 use super::error_types::{
     ErrorView, ErrorsReply, ErrorsRequest, LatestErrorsReply, LatestErrorsRequest, MarkError,
@@ -106,6 +107,8 @@ pub enum Request {
     /// Restarts every process that runs.
     RestartAll {},
     Logs(LogsRequest),
+    /// Deletes lines of log.
+    ClearLogs(ClearLogsRequest),
     Wait(WaitRequest),
     Send(SendRequest),
     /// The connection is given over to what the process prints and is told; see [`Api::attach`](super::Api::attach).
@@ -193,6 +196,7 @@ pub enum Response {
     Restart(StartReply),
     RestartAll(UpReply),
     Logs(LogsReply),
+    ClearLogs(ClearLogsReply),
     Wait(Box<WaitReply>),
     Send(SendReply),
     Attach(AttachReply),
@@ -238,8 +242,18 @@ pub struct LogsRequest {
     pub stream: Option<Stream>,
     /// A regular expression (crate `regex` syntax) the text must match.
     pub grep: Option<String>,
+    /// A text that must be in the text as it stands here; not together with `grep`.
+    pub contains: Option<String>,
     /// A cursor of an earlier reply, a duration such as `10m`, or a time such as `2026-11-20T08:00:00Z`.
     pub since: Option<String>,
+    /// As `since`: nothing later than this.
+    pub until: Option<String>,
+    /// Without a cursor in `since`: the oldest lines that match, not the newest.
+    pub oldest: bool,
+    /// Besides each line, so many lines that the same run printed before it, whether they match or not; at most 100.
+    pub before: usize,
+    /// The same for lines after it.
+    pub after: usize,
     /// At most this many lines: the newest ones, or with a cursor in `since` the oldest after it. Default 100.
     pub limit: Option<usize>,
     /// Waits up to this many milliseconds for a first line when there is none yet; at most 50,000.

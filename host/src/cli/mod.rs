@@ -10,11 +10,13 @@
 //! is decided here about processes: every verb is one of `api`'s, asked for over the socket.
 
 mod attached;
+mod clear;
 mod client;
 mod context;
 mod detach;
 mod ending;
 mod exit;
+mod export;
 mod follow;
 mod foreground;
 mod launch;

@@ -318,8 +318,23 @@ fn help_of_logs() {
           --grep <RE>
               Shows lines that match a regular expression
 
+          --contains <TEXT>
+              Shows lines with this text in them, as it stands here
+
+          --context <N>
+              Shows this many lines before and after each that matches, whether they match or not
+
+      -B, --before <N>
+              Shows this many lines before each that matches
+
+      -A, --after <N>
+              Shows this many lines after each that matches
+
           --since <CURSOR|10m>
               Shows lines since then: 10m, 2026-11-20T08:00:00Z, or a cursor of `--show-cursor`
+
+          --until <CURSOR|10m>
+              Shows lines until then, written as for `--since`
 
           --stream <STREAM>
               Shows lines of one stream: stdout or stderr
@@ -329,6 +344,18 @@ fn help_of_logs() {
 
           --show-cursor
               Prints the cursor after the last line on standard error, for a later `--since`
+
+          --export <FORMAT>
+              Writes out everything that matches, the oldest line first: jsonl or text
+
+          --output <FILE>
+              Exports to a new file, not to standard output
+
+          --clear
+              Deletes the lines of the named processes, or all, from the disk
+
+          --yes
+              Deletes without asking
 
           --json
               Prints one object a line: {seq, time, process, run, stream, level, text}

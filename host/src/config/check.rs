@@ -52,6 +52,7 @@ pub(super) fn project(
     }
     let mut processes: Vec<_> = file.process.into_iter().collect();
     processes.sort_by_key(|(name, _)| name.span().start);
+    project.keep_logs = checker.keep_logs(&file.logs);
     let mut dependencies = Vec::new();
     let mut memberships = Vec::new();
     for (key, mut table) in processes {
@@ -62,6 +63,9 @@ pub(super) fn project(
         let Some(name) = checker.name(&key) else { continue };
         let depends_on = std::mem::take(&mut table.depends_on);
         memberships.push((name.clone(), std::mem::take(&mut table.groups)));
+        if let Some(size) = table.logs.keep.take() {
+            checker.keep_logs_of(&name, &size, &mut project.keep_logs);
+        }
         checker.is_damaged = read.is_damaged(&["process", key.get_ref()]);
         if let Some(config) = checker.process(key.span(), table) {
             project.order.push(name.clone());

@@ -128,6 +128,8 @@ pub(super) struct ProcessTable {
     /// `"@hourly"`, or a table. Default: never.
     #[schemars(with = "ScheduleValue")]
     pub schedule: Option<Spanned<ScheduleValue>>,
+    /// How much of its output is kept. Default: as much as there is room for.
+    pub logs: ProcessLogsTable,
 }
 
 /// When to start a process again.
@@ -366,6 +368,23 @@ pub(super) struct LogsTable {
     /// One or several files of patterns that give lines their level, before the built-in ones. Default: none.
     #[schemars(with = "StringOrList")]
     pub patterns: Option<Spanned<StringOrList>>,
+    /// Most room for the log of the project on the disk; the oldest lines go beyond it. Default: `"2GiB"`.
+    #[schemars(with = "SizeValue", extend("default" = "2GiB"))]
+    pub keep: Option<Spanned<SizeValue>>,
+    /// The age at which lines of log go, or `"forever"`. Some stay an eighth longer. Default: `"14d"`.
+    #[schemars(with = "String", extend("default" = "14d"))]
+    pub keep_for: Option<Spanned<String>>,
+}
+
+/// About keeping the output of one process.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct ProcessLogsTable {
+    /// Most room for the log of this process and its replicas on the disk, so that a chatty one does not push out
+    /// what others say; the newest 64 MiB of all log, which are not packed yet, do not count. Default: no limit but
+    /// that of the project.
+    #[schemars(with = "SizeValue")]
+    pub keep: Option<Spanned<SizeValue>>,
 }
 
 /// Settings of one plugin.

@@ -25,6 +25,7 @@ mod load;
 
 mod check;
 mod check_limits;
+mod check_logs;
 mod check_looks;
 mod check_triggers;
 mod cron;

@@ -5,10 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::process::{Group, ProcessConfig};
+use crate::bounds;
 use crate::model::{Level, ProcessName};
 
 /// A project: one directory and the processes in it.
@@ -31,6 +33,25 @@ pub struct Project {
     pub groups: BTreeMap<String, Group>,
     /// What the file says about plugins, by their names; a plugin that is not here is on and has no configuration.
     pub plugins: BTreeMap<String, PluginConfig>,
+    /// How much log is kept.
+    pub keep_logs: KeepLogs,
+}
+
+/// How much log is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeepLogs {
+    /// Most bytes on the disk.
+    pub bytes: u64,
+    /// The age at which lines go; none for never.
+    pub age: Option<Duration>,
+    /// Most bytes of a process and its replicas.
+    pub of: BTreeMap<ProcessName, u64>,
+}
+
+impl Default for KeepLogs {
+    fn default() -> Self {
+        Self { bytes: bounds::LOG_BYTES, age: Some(bounds::LOG_AGE), of: BTreeMap::new() }
+    }
 }
 
 impl Project {
@@ -46,6 +67,7 @@ impl Project {
             pattern_files: Vec::new(),
             groups: BTreeMap::new(),
             plugins: BTreeMap::new(),
+            keep_logs: KeepLogs::default(),
         }
     }
 

@@ -36,7 +36,7 @@ use crate::config::{ConfigError, Project};
 use crate::model::{Event, Time};
 use crate::pipeline::{Fact, Groups, OnFact, Pipeline, Remark, Source};
 use crate::plugins::{self, Origin, PluginEngine, PluginSettings, REGEX_CLASSIFIER_NAME, Registry};
-use crate::store::{Catalogue, CatalogueError, Recovery, Store, StoreError};
+use crate::store::{Catalogue, CatalogueError, Limits, Recovery, Store, StoreError};
 use crate::supervisor::{
     Additions, Cgroups, Context, Fleet, OwnAct, Ports, RunEvent, ShimProgram, Sign, boot_id, clear_leftovers,
     look_back,
@@ -203,8 +203,11 @@ impl Daemon {
         let shim = find_shim()?;
         let warnings = Arc::new(Mutex::new(Vec::new()));
 
-        let (store, recovery) = Store::open(&paths.log_dir())?;
+        // Known before anything is deleted because of it.
+        let limits = Limits { log_bytes: project.keep_logs.bytes, ..Limits::default() };
+        let (store, recovery) = Store::open_with(&paths.log_dir(), limits)?;
         let store = Arc::new(store);
+        store.set_retention(crate::api::retention(&project));
         warnings.lock().unwrap_or_else(|poison| poison.into_inner()).extend(remarks(&recovery));
         let catalogue = Arc::new(Catalogue::open(&paths.catalogue())?);
 

@@ -13,7 +13,7 @@ pub enum Toolset {
     Processes,
     /// Groups of processes.
     Groups,
-    /// Looking closer at logs and errors.
+    /// Looking closer at the log and at errors.
     Logs,
 }
 

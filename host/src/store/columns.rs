@@ -175,6 +175,11 @@ impl<'a> Lines<'a> {
         self.streams.get(index) & 7
     }
 
+    /// Returns the flags of line `index`, as the batch had them.
+    pub fn flag_bits(&self, index: usize) -> u8 {
+        self.flags.get(index)
+    }
+
     /// Returns whether the end of line `index` had not been seen.
     pub fn is_partial(&self, index: usize) -> bool {
         self.flags.get(index) & PARTIAL != 0

@@ -48,11 +48,15 @@ pub(super) enum Kind {
     Positions,
     /// The extents of the segment that ends with it.
     Index,
+    /// Compressed frames: see `block`.
+    Block,
 }
 
 impl Kind {
     fn from_u8(number: u8) -> Option<Self> {
-        [Self::Lines, Self::Positions, Self::Index].into_iter().find(|kind| *kind as u8 == number)
+        [Self::Lines, Self::Positions, Self::Index, Self::Block]
+            .into_iter()
+            .find(|kind| *kind as u8 == number)
     }
 }
 

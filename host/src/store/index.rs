@@ -3,10 +3,12 @@
 //! Plain data; it says "may hold" or "cannot hold" and never reads a file. `writer` and `recovery` build it, `reader`
 //! walks a snapshot of it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::File;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::{Level, ProcessName, RunId, Seq, SpoolPosition};
 
@@ -14,15 +16,23 @@ use super::frame::{Head, u32_at, u64_at};
 
 /// Most bytes of several frames in one extent; a larger frame is an extent of its own.
 const EXTENT_BYTES: u32 = 256 << 10;
-/// Bytes of an extent in a segment's own index.
+/// Bytes of an extent in a plain segment's own index.
 const EXTENT_ENCODED_BYTES: usize = 80;
+/// Bytes of an extent in a packed segment's own index: lines and bytes of the image follow.
+const BLOCK_ENCODED_BYTES: usize = EXTENT_ENCODED_BYTES + 8;
 
-/// Consecutive frames of one segment whose lines have consecutive sequence numbers.
+/// Consecutive frames of one segment: in a plain one their lines have consecutive sequence numbers, in a packed one,
+/// where they are one block, lines may have been taken out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Extent {
-    /// Where the first frame begins in the file, in bytes.
+    /// Where the first frame, or the block, begins in the file, in bytes.
     pub offset: u64,
+    /// How many bytes it has in the file.
     pub bytes: u32,
+    /// How many bytes a block has once unpacked; none for plain frames.
+    pub image_bytes: Option<u32>,
+    /// How many lines it has, from `first` to `last`.
+    pub lines: u32,
     pub first: Seq,
     pub last: Seq,
     pub min_time: i64,
@@ -40,10 +50,13 @@ pub(super) struct Extent {
 }
 
 impl Extent {
-    fn of(head: &Head<'_>, offset: u64) -> Self {
+    /// Returns the extent of a single frame of lines.
+    pub fn of(head: &Head<'_>, offset: u64) -> Self {
         Self {
             offset,
             bytes: head.frame_bytes() as u32,
+            image_bytes: None,
+            lines: head.lines,
             first: head.first,
             last: Seq(head.next().0 - 1),
             min_time: head.min_time,
@@ -57,6 +70,46 @@ impl Extent {
         }
     }
 
+    /// Returns the extent of a block, whose head leaves some of it to its data; `None` when the two do not agree.
+    pub fn of_block(
+        head: &Head<'_>,
+        offset: u64,
+        last: Seq,
+        runs: RangeInclusive<u64>,
+        (names, pairs): (u64, u64),
+        image_bytes: usize,
+    ) -> Option<Self> {
+        let image_bytes = Some(u32::try_from(image_bytes).ok()?);
+        let (min_run, max_run) = runs.into_inner();
+        let extent = Self { image_bytes, last, min_run, max_run, names, pairs, ..Self::of(head, offset) };
+        extent.is_sane().then_some(extent)
+    }
+
+    fn is_sane(&self) -> bool {
+        let span = self.last.0.checked_sub(self.first.0);
+        self.last.0 < u64::MAX && self.lines > 0 && span.is_some_and(|span| span >= u64::from(self.lines) - 1)
+    }
+
+    /// Returns whether there are numbers from `first` to `last` that no line has.
+    pub fn has_holes(&self) -> bool {
+        self.last.0 - self.first.0 >= self.lines.into()
+    }
+
+    /// Returns the bits of the names in it.
+    pub fn names(&self) -> u64 {
+        self.names
+    }
+
+    /// Returns the bits of the pairs of name and level in it.
+    pub fn pairs(&self) -> u64 {
+        self.pairs
+    }
+
+    /// Returns whether lines of `process` may be in here.
+    pub fn may_name(&self, process: &ProcessName) -> bool {
+        self.names & name_bit(process.as_str()) != 0
+    }
+
     /// Takes the frame in when it follows directly and fits; returns whether it did.
     fn absorb(&mut self, next: &Self) -> bool {
         let follows = self.offset + u64::from(self.bytes) == next.offset && self.last.0 + 1 == next.first.0;
@@ -64,6 +117,13 @@ impl Extent {
             return false;
         }
         self.bytes += next.bytes;
+        self.widen(next);
+        true
+    }
+
+    /// Takes in what is said of the lines of a frame that comes later.
+    pub fn widen(&mut self, next: &Self) {
+        self.lines = self.lines.saturating_add(next.lines);
         self.last = next.last;
         self.min_time = self.min_time.min(next.min_time);
         self.max_time = self.max_time.max(next.max_time);
@@ -73,7 +133,6 @@ impl Extent {
         self.pairs |= next.pairs;
         self.levels |= next.levels;
         self.streams |= next.streams;
-        true
     }
 
     /// Returns whether a line of one of `processes` at one of the levels in the mask may be in here.
@@ -99,13 +158,22 @@ impl Extent {
             self.pairs,
         ];
         numbers.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
+        if let Some(image_bytes) = self.image_bytes {
+            out.extend_from_slice(&self.lines.to_le_bytes());
+            out.extend_from_slice(&image_bytes.to_le_bytes());
+        }
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let number = |index: usize| u64_at(bytes, 16 + 8 * index);
+        let is_block = bytes.len() == BLOCK_ENCODED_BYTES;
+        let span = number(1).checked_sub(number(0))?.checked_add(1)?;
+        let lines = if is_block { u32_at(bytes, EXTENT_ENCODED_BYTES) } else { u32::try_from(span).ok()? };
         let extent = Self {
             offset: u64_at(bytes, 0),
             bytes: u32_at(bytes, 8),
+            image_bytes: is_block.then(|| u32_at(bytes, EXTENT_ENCODED_BYTES + 4)),
+            lines,
             levels: bytes[12],
             streams: bytes[13],
             first: Seq(number(0)),
@@ -117,7 +185,7 @@ impl Extent {
             names: number(6),
             pairs: number(7),
         };
-        (extent.first <= extent.last).then_some(extent)
+        extent.is_sane().then_some(extent)
     }
 }
 
@@ -126,16 +194,31 @@ impl Extent {
 /// The file stays readable through its descriptor after retention has deleted its name.
 #[derive(Debug, Clone)]
 pub(super) struct Segment {
+    /// Different for every file that is opened or written.
+    pub id: u64,
     pub path: PathBuf,
     pub file: Arc<File>,
     /// The sequence number the segment was begun at; also its file name.
     pub first: Seq,
     /// Size of the file, in bytes.
     pub bytes: u64,
+    /// Its frames are in blocks.
+    pub packed: bool,
     pub extents: Vec<Extent>,
+    /// Of a packed segment: how many bytes of it are each process's, by its share of the text.
+    pub shares: Shares,
 }
 
+/// Bytes by process.
+pub(super) type Shares = BTreeMap<ProcessName, u64>;
+
 impl Segment {
+    /// Returns a number no segment has had.
+    pub fn new_id() -> u64 {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// Takes in a frame of lines that stands at `offset`; frames without lines need no index.
     pub fn push(&mut self, head: &Head<'_>, offset: u64) {
         if head.lines == 0 {
@@ -147,15 +230,56 @@ impl Segment {
         }
     }
 
-    /// Appends the extents in the form they have at the end of a sealed segment.
-    pub fn encode_extents(&self, out: &mut Vec<u8>) {
+    /// Appends the extents, and of a packed segment the shares, in the form they have at the end of a sealed one.
+    pub fn encode_index(&self, out: &mut Vec<u8>) {
         self.extents.iter().for_each(|extent| extent.encode(out));
+        if self.packed {
+            let begin = out.len();
+            for (process, bytes) in &self.shares {
+                out.extend_from_slice(&bytes.to_le_bytes());
+                out.push(process.as_str().len() as u8);
+                out.extend_from_slice(process.as_str().as_bytes());
+            }
+            let length = (out.len() - begin) as u32;
+            out.extend_from_slice(&length.to_le_bytes());
+        }
+    }
+
+    /// Returns the moment of its earliest line and that of its latest; `None` when it has no lines.
+    pub fn times(&self) -> Option<(i64, i64)> {
+        let min = self.extents.iter().map(|extent| extent.min_time).min()?;
+        Some((min, self.extents.iter().map(|extent| extent.max_time).max()?))
+    }
+
+    /// Returns how many lines it has.
+    pub fn lines(&self) -> u64 {
+        self.extents.iter().map(|extent| u64::from(extent.lines)).sum()
     }
 }
 
-/// Reads the extents at the end of a sealed segment, all of which must lie before `end`; `None` when they do not.
+/// Reads extents and shares at the end of a packed segment, as `decode_extents` does those of a plain one.
+pub(super) fn decode_packed(bytes: &[u8], end: u64) -> Option<(Vec<Extent>, Shares)> {
+    let (rest, length) = bytes.split_last_chunk::<4>()?;
+    let (extents, mut rest) = rest.split_at(rest.len().checked_sub(u32::from_le_bytes(*length) as usize)?);
+    let mut shares = Shares::new();
+    while !rest.is_empty() {
+        let (bytes, after) = rest.split_first_chunk::<8>()?;
+        let (length, after) = after.split_first()?;
+        let (name, after) = after.split_at_checked(usize::from(*length))?;
+        let process = ProcessName::parse(std::str::from_utf8(name).ok()?).ok()?;
+        shares.insert(process, u64::from_le_bytes(*bytes));
+        rest = after;
+    }
+    Some((decode(extents, BLOCK_ENCODED_BYTES, end)?, shares))
+}
+
+/// Reads the extents at the end of a plain segment, all of which must lie before `end`; `None` when they do not.
 pub(super) fn decode_extents(bytes: &[u8], end: u64) -> Option<Vec<Extent>> {
-    let chunks = bytes.chunks_exact(EXTENT_ENCODED_BYTES);
+    decode(bytes, EXTENT_ENCODED_BYTES, end)
+}
+
+fn decode(bytes: &[u8], size: usize, end: u64) -> Option<Vec<Extent>> {
+    let chunks = bytes.chunks_exact(size);
     if !chunks.remainder().is_empty() {
         return None;
     }

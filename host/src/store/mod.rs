@@ -5,7 +5,8 @@
 //! The **log** is a directory of segment files; they are the truth, everything else is derived from them.
 //!
 //! ```text
-//! log/0000000000000001.seg    header │ positions │ frame │ frame │ … │ index     sealed, immutable
+//! log/0000000000000001.seg    header │ block │ block │ … │ positions │ index     sealed and packed
+//! log/0000000000081d20.seg    header │ positions │ frame │ frame │ … │ index     sealed, to be packed in a moment
 //! log/00000000000a3c1f.seg    header │ positions │ frame │ frame ◀── append      active
 //! ```
 //!
@@ -15,17 +16,24 @@
 //! - A segment begins with the **positions** of all runs, so that neither retention nor a long silence forgets where a
 //!   run stood, and it ends, once sealed, with its own **index**, so that opening gigabytes of log reads kilobytes.
 //!   The index is a cache: where it is missing or damaged the frame heads are read instead.
+//! - A sealed segment is **packed** on a thread of the store's own: small frames of one run become one, and frames go
+//!   into blocks that are compressed chunk by chunk, under a head that says what lines are in them. So a query skips
+//!   blocks without reading them, and unpacks a chunk or two of those it wants. Packing writes another file, brings it
+//!   to the device and renames it into place, so that a crash leaves the old one or the new. A damaged segment is not
+//!   packed. Plain and packed ones are read side by side; a program that knows only plain ones declines the log.
 //! - **Opening** checks every byte of the last segment. What follows its last whole frame was torn by a crash and is
 //!   cut. Damage elsewhere costs the frame it is in; it is reported in [`Recovery`] and never stops a start.
 //! - **Reading** takes a snapshot of the index under a short lock and reads files outside it, through descriptors
-//!   that outlive retention. Extents (up to 256 KiB of consecutive frames) are skipped by sequence, time, level, run
-//!   and process without being read.
-//! - **Retention** deletes whole segments, the oldest first. Sequence numbers have no holes, so whatever a reader
-//!   cannot be given any more is known by counting, and is counted in [`LogPage::missing`].
+//!   that outlive retention. Extents (a block, or up to 256 KiB of consecutive frames) are skipped by sequence, time,
+//!   level, run and process without being read. Where many are left, several threads share them.
+//! - **Retention** deletes whole segments, the oldest first, by size and by age; where only some lines are to go, those
+//!   of a process or the older ones of a segment, the segment is packed anew without them. Sequence numbers are given
+//!   without holes, so whatever a reader cannot be given any more is known by counting, and is counted in
+//!   [`LogPage::missing`].
 //!
 //! ```text
 //!            append                       query
-//! Writer ──(pwrite)──▶ segment file ◀──(pread)── reader
+//! Writer ──(pwrite)──▶ segment file ◀──(pread)── reader          keeper ──(rename)──▶ packed segment files
 //!    └──publish──▶ State { segments, positions, newest } ◀──snapshot──┘        newest ──watch──▶ followers
 //! ```
 //!
@@ -46,8 +54,14 @@ mod segment;
 mod recovery;
 mod writer;
 
+mod block;
+mod keeper;
+mod pack;
+
 mod pattern;
 mod reader;
+mod seen;
+mod unpacked;
 mod view;
 
 mod cursor;
@@ -72,6 +86,7 @@ pub use cursor::{Cursor, CursorError};
 pub use error::StoreError;
 pub use error_groups::{ErrorGroup, ErrorHit, ErrorQuery, ErrorRemark, ErrorState, ErrorsSince};
 pub use error_tally::{ErrorEvent, ErrorSeen, ErrorTally};
+pub use keeper::Retention;
 pub use memo::{KnownReady, Memo};
 pub use pattern::{InvalidPattern, Pattern};
 pub use reader::{LogPage, LogQuery, Take};

@@ -5,6 +5,7 @@
 //! writer's lock.
 
 use std::ops::{ControlFlow, Range, RangeInclusive};
+use std::sync::OnceLock;
 
 use crate::bounds;
 use crate::model::{Level, Line, ProcessName, RunId, Seq, Stream, Time};
@@ -13,11 +14,18 @@ use super::columns::Lines;
 use super::frame::{HEAD_MAX_BYTES, Head, TEXT_BLOCK_BYTES};
 use super::index::{Extent, Segment, Snapshot};
 use super::pattern::Pattern;
+use super::seen::SeenDamage;
+use super::unpacked::Unpacked;
 use super::view::{View, ViewBuffer};
-use super::writer::Store;
+use super::writer::{Log, Store};
 
 /// Most bytes of text one page holds; a page that reaches it ends early, as if it had reached its limit.
 const PAGE_BYTES: usize = 64 << 20;
+
+/// Extents that are read before other threads are asked to help.
+const ROUND_EXTENTS: usize = 4;
+/// Most extents that are read at once before it is looked at whether they were enough.
+const ROUND_EXTENTS_MOST: usize = 256;
 
 /// Which lines are wanted. All conditions must hold; those left out hold for every line.
 #[derive(Debug, Clone)]
@@ -92,7 +100,7 @@ impl Store {
 
     /// Answers `query` from the log as it was.
     pub(super) fn query_snapshot(&self, query: &LogQuery, snapshot: &Snapshot) -> LogPage {
-        let mut scan = Scan::new(query, self.epoch(), snapshot.newest);
+        let mut scan = Scan::new(query, &self.log, snapshot.newest);
         let extents = snapshot.extents(scan.lower, scan.upper);
         _ = match query.take {
             Take::Oldest => scan.walk(extents),
@@ -106,6 +114,8 @@ impl Store {
 struct Scan<'q> {
     query: &'q LogQuery,
     epoch: u32,
+    unpacked: Option<&'q Unpacked>,
+    seen: &'q SeenDamage,
     limit: usize,
     /// The first and the last sequence number that may be given.
     lower: u64,
@@ -119,18 +129,25 @@ struct Scan<'q> {
     text_bytes: usize,
     more: bool,
     damaged: u64,
+    /// All it was given has been read.
+    is_done: bool,
     buffer: ViewBuffer,
+    /// Memory of threads that have ended.
+    spare: Vec<ViewBuffer>,
     matches: Vec<usize>,
 }
 
 impl<'q> Scan<'q> {
-    fn new(query: &'q LogQuery, epoch: u32, newest: Seq) -> Self {
+    fn new(query: &'q LogQuery, log: &'q Log, newest: Seq) -> Self {
         // A cursor past the end is from before a loss of power; going on from the end is all that can be done.
         let after = query.after.unwrap_or_default().min(newest);
         let before = query.before.map_or(u64::MAX, |before| before.0.saturating_sub(1));
         Self {
             query,
-            epoch,
+            epoch: log.epoch,
+            // A search goes through everything once, and would only push out what others come back to.
+            unpacked: query.pattern.is_none().then_some(&log.unpacked),
+            seen: &log.seen,
             limit: query.limit.min(bounds::QUERY_LINES),
             lower: after.0 + 1,
             upper: newest.0.min(before),
@@ -142,20 +159,90 @@ impl<'q> Scan<'q> {
             text_bytes: 0,
             more: false,
             damaged: 0,
+            is_done: false,
             buffer: ViewBuffer::default(),
+            spare: Vec::new(),
             matches: Vec::new(),
         }
     }
 
-    /// Goes through the extents in the order given, until the page is full.
-    fn walk<'s>(&mut self, extents: impl Iterator<Item = (&'s Segment, &'s Extent)>) -> ControlFlow<()> {
-        for (segment, extent) in extents {
-            if self.admits_extent(extent) {
-                self.check_room()?;
-                self.read_extent(segment, extent)?;
+    /// Goes through the extents in the order given, until the page is full: the first few alone, because most questions
+    /// are answered by them, then more and more at once.
+    fn walk<'s>(&mut self, mut extents: impl Iterator<Item = (&'s Segment, &'s Extent)>) -> ControlFlow<()> {
+        let mut count = ROUND_EXTENTS;
+        loop {
+            let wanted = extents.by_ref().filter(|(_, extent)| self.admits_extent(extent));
+            let round: Vec<_> = wanted.take(count).collect();
+            if round.len() <= ROUND_EXTENTS {
+                self.read_extents(&round)?;
+            } else {
+                self.read_side_by_side(&round)?;
             }
+            if round.len() < count {
+                return ControlFlow::Continue(());
+            }
+            count = (count * 2).min(ROUND_EXTENTS_MOST);
+        }
+    }
+
+    fn read_extents(&mut self, extents: &[(&Segment, &Extent)]) -> ControlFlow<()> {
+        for (segment, extent) in extents {
+            self.check_room()?;
+            self.read_extent(segment, extent)?;
+        }
+        self.is_done = true;
+        ControlFlow::Continue(())
+    }
+
+    /// Reads extents on several threads, each of which has a stretch of them to itself. Where a stretch fills the page
+    /// it is read again, alone, so that the page ends where it would have ended otherwise.
+    fn read_side_by_side(&mut self, extents: &[(&Segment, &Extent)]) -> ControlFlow<()> {
+        let stretches: Vec<_> = extents.chunks(extents.len().div_ceil(threads())).collect();
+        let mut scans: Vec<_> = stretches.iter().map(|_| self.beginning_here()).collect();
+        std::thread::scope(|scope| {
+            let mut work = scans.iter_mut().zip(&stretches);
+            let own = work.next();
+            for (scan, stretch) in work {
+                let read = move || _ = scan.read_extents(stretch);
+                // Without a thread the stretch stays unread, and is read below.
+                if std::thread::Builder::new().name("log-search".into()).spawn_scoped(scope, read).is_err() {
+                    tracing::debug!("no thread to search the log with");
+                }
+            }
+            if let Some((scan, stretch)) = own {
+                _ = scan.read_extents(stretch);
+            }
+        });
+        for (scan, stretch) in scans.into_iter().zip(stretches) {
+            let fits = scan.is_done
+                && self.lines.len() + scan.lines.len() < self.limit
+                && self.text_bytes + scan.text_bytes < PAGE_BYTES;
+            if fits {
+                self.lines.extend(scan.lines);
+                self.text_bytes += scan.text_bytes;
+                self.damaged += scan.damaged;
+            } else {
+                self.read_extents(stretch)?;
+            }
+            self.spare.push(scan.buffer);
         }
         ControlFlow::Continue(())
+    }
+
+    /// Returns a scan for the same query that has found nothing yet.
+    fn beginning_here(&mut self) -> Self {
+        Self {
+            limit: self.limit - self.lines.len(),
+            lines: Vec::new(),
+            text_bytes: 0,
+            more: false,
+            damaged: 0,
+            is_done: false,
+            buffer: self.spare.pop().unwrap_or_default(),
+            spare: Vec::new(),
+            matches: Vec::new(),
+            ..*self
+        }
     }
 
     /// Ends the walk when the page is full although there is something left to look at.
@@ -191,16 +278,25 @@ impl<'q> Scan<'q> {
 
     fn read_extent(&mut self, segment: &Segment, extent: &Extent) -> ControlFlow<()> {
         let mut buffer = std::mem::take(&mut self.buffer);
-        let mut view = View::new(&segment.file, extent.offset, extent.bytes as usize, &mut buffer);
-        let flow = self.read_frames(&mut view, extent);
+        let damaged = self.damaged;
+        let flow = match View::of(segment, extent, self.epoch, self.unpacked, &mut buffer) {
+            Ok(mut view) => self.read_frames(&mut view, extent),
+            Err(_) => {
+                self.note_lost(extent, extent.first.0, extent.lines.into());
+                ControlFlow::Continue(())
+            }
+        };
         self.buffer = buffer;
+        if self.damaged > damaged {
+            self.seen.note(segment, extent);
+        }
         flow
     }
 
     fn read_frames(&mut self, view: &mut View<'_>, extent: &Extent) -> ControlFlow<()> {
         // Where the frames begin that are wanted, found by their heads.
         let mut frames = Vec::new();
-        let (mut offset, mut next) = (0, extent.first);
+        let (mut offset, mut next, mut left) = (0, extent.first, u64::from(extent.lines));
         while offset < view.len() && view.load(offset..offset + HEAD_MAX_BYTES).is_ok() {
             let bytes = view.bytes(offset..view.len().min(offset + HEAD_MAX_BYTES));
             let Some(head) = Head::parse(bytes, self.epoch) else { break };
@@ -209,8 +305,9 @@ impl<'q> Scan<'q> {
             }
             offset += head.frame_bytes();
             next = head.next();
+            left = left.saturating_sub(head.lines.into());
         }
-        self.note_damage(next.0, extent.last.0);
+        self.note_lost(extent, next.0, left);
         match self.query.take {
             Take::Oldest => frames.into_iter().try_for_each(|offset| self.read_frame(view, offset)),
             Take::Newest => frames.into_iter().rev().try_for_each(|offset| self.read_frame(view, offset)),
@@ -249,7 +346,9 @@ impl<'q> Scan<'q> {
 
         let (head, lines) = self.lines_at(view, offset)?;
         let frame = view.bytes(frame);
-        let checks = if searches_text {
+        let checks = if view.is_checked() {
+            true
+        } else if searches_text {
             head.is_whole(frame, self.epoch)
         } else {
             head.data(frame, self.epoch).is_some()
@@ -353,6 +452,13 @@ impl<'q> Scan<'q> {
             _ = view.load(begin + run.start() * TEXT_BLOCK_BYTES..begin + (run.end() + 1) * TEXT_BLOCK_BYTES);
         }
         let frame = view.bytes(offset..offset + text.end);
+        if view.is_checked() {
+            let is_lost = |&block: &usize| {
+                let bytes = begin + block * TEXT_BLOCK_BYTES..begin + (block + 1) * TEXT_BLOCK_BYTES;
+                !view.is_loaded(bytes.start..bytes.end.min(offset + text.end))
+            };
+            return runs.into_iter().flatten().filter(is_lost).collect();
+        }
         let Some(head) = Head::parse(frame, self.epoch) else { return Vec::new() };
         let is_damaged = |&block: &usize| {
             let bytes = block * TEXT_BLOCK_BYTES..(block + 1) * TEXT_BLOCK_BYTES;
@@ -395,6 +501,12 @@ impl<'q> Scan<'q> {
         self.damaged += overlap((first, last), (self.lower, self.upper));
     }
 
+    /// Counts the wanted lines of an extent from number `first` on as lost: no more than `lines`, as other numbers may
+    /// be those of lines that were taken out.
+    fn note_lost(&mut self, extent: &Extent, first: u64, lines: u64) {
+        self.damaged += overlap((first, extent.last.0), (self.lower, self.upper)).min(lines);
+    }
+
     fn finish(mut self, snapshot: &Snapshot) -> LogPage {
         let everything = self.upper.max(self.lower - 1);
         let next = match (self.query.take, self.more) {
@@ -408,20 +520,54 @@ impl<'q> Scan<'q> {
         LogPage { lines: self.lines, next: Seq(next), more: self.more, missing }
     }
 
-    /// Returns how many lines up to `next` are in no extent. Without a cursor nothing was promised, so what retention
-    /// deleted before the oldest line does not count.
-    fn gaps(&self, snapshot: &Snapshot, next: u64) -> u64 {
-        let mut extents =
-            snapshot.extents(self.lower, next).map(|(_, extent)| (extent.first.0, extent.last.0)).peekable();
-        let from = match (self.query.after, extents.peek()) {
-            (None, Some((first, _))) => self.lower.max(*first),
-            (None, None) => return 0,
-            (Some(_), _) => self.lower,
-        };
-        let wanted = (from, next);
-        let there: u64 = extents.map(|extent| overlap(extent, wanted)).sum();
+    /// Returns how many lines up to `next` are in no extent. Without a cursor nothing was promised, so what was deleted
+    /// does not count then, only what damage has taken.
+    fn gaps(&mut self, snapshot: &Snapshot, next: u64) -> u64 {
+        let wanted = (self.lower, next);
+        if self.query.after.is_none() {
+            let pairs = snapshot.segments.iter().filter(|segment| !segment.packed);
+            let pairs = pairs.flat_map(|segment| segment.extents.windows(2));
+            return pairs.map(|pair| overlap((pair[0].last.0 + 1, pair[1].first.0 - 1), wanted)).sum();
+        }
+        let there: u64 = snapshot
+            .extents(self.lower, next)
+            .map(|(segment, extent)| {
+                let inside = wanted.0 <= extent.first.0 && extent.last.0 <= wanted.1;
+                match extent.has_holes() {
+                    false => overlap((extent.first.0, extent.last.0), wanted),
+                    true if inside => extent.lines.into(),
+                    true => self.count(segment, extent, wanted),
+                }
+            })
+            .sum();
         overlap(wanted, wanted) - there
     }
+
+    /// Returns how many lines of an extent are wanted, by the heads of its frames.
+    fn count(&mut self, segment: &Segment, extent: &Extent, wanted: (u64, u64)) -> u64 {
+        let (mut lines, mut next, mut left) = (0, extent.first, u64::from(extent.lines));
+        if let Ok(mut view) = View::of(segment, extent, self.epoch, self.unpacked, &mut self.buffer) {
+            let mut offset = 0;
+            while offset < view.len() && view.load(offset..offset + HEAD_MAX_BYTES).is_ok() {
+                let bytes = view.bytes(offset..view.len().min(offset + HEAD_MAX_BYTES));
+                let Some(head) = Head::parse(bytes, self.epoch) else { break };
+                lines += overlap((head.first.0, head.next().0.saturating_sub(1)), wanted);
+                offset += head.frame_bytes();
+                next = head.next();
+                left = left.saturating_sub(head.lines.into());
+            }
+        }
+        // What is damaged is counted where it is looked at.
+        lines + overlap((next.0, extent.last.0), wanted).min(left)
+    }
+}
+
+/// Returns how many threads search the log for one query.
+fn threads() -> usize {
+    static THREADS: OnceLock<usize> = OnceLock::new();
+    *THREADS.get_or_init(|| {
+        std::thread::available_parallelism().map_or(1, usize::from).min(bounds::QUERY_THREADS)
+    })
 }
 
 /// Returns the numbers of the blocks that a line and its '\n' are in.

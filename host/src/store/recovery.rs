@@ -12,9 +12,10 @@ use std::sync::Arc;
 
 use crate::model::{RunId, Seq, SpoolPosition};
 
+use super::block;
 use super::error::StoreError;
 use super::frame::{Head, Kind};
-use super::index::{Segment, State};
+use super::index::{Segment, Shares, State};
 use super::segment::{self, Check, FORMAT, Found, HEADER_BYTES, Header, SealedIndex};
 
 /// Most damaged places that are listed one by one.
@@ -94,6 +95,8 @@ struct Candidate {
     writable: bool,
     /// Its header could be read.
     sound: bool,
+    /// It is one of blocks.
+    packed: bool,
 }
 
 /// Lists the segment files in order, and removes those whose creation a crash cut short.
@@ -124,7 +127,7 @@ impl Candidate {
             Err(error) => return Err(failed(error)),
         };
         let bytes = file.metadata().map_err(failed)?.len();
-        Ok(Self { file, bytes, writable, sound: true, first, path })
+        Ok(Self { file, bytes, writable, sound: true, packed: false, first, path })
     }
 }
 
@@ -148,7 +151,10 @@ impl Opening {
             let header = Header::read(&candidate.file)
                 .map_err(|error| StoreError::from_io("read", &candidate.path, error))?;
             match header {
-                Header::Known { epoch: found } => epoch = Some(found),
+                Header::Known { epoch: found, packed } => {
+                    epoch = Some(found);
+                    candidate.packed = packed;
+                }
                 Header::Newer { format } => {
                     let path = candidate.path.clone();
                     return Err(StoreError::Newer { path, found: format, known: FORMAT });
@@ -161,6 +167,9 @@ impl Opening {
             }
         }
         if let Some(epoch) = epoch {
+            for candidate in self.files.iter_mut().filter(|candidate| !candidate.sound) {
+                candidate.packed = segment::begins_with_block(&candidate.file, epoch);
+            }
             return Ok(epoch);
         }
         for candidate in self.files.drain(..) {
@@ -199,17 +208,27 @@ impl Opening {
     /// Takes a sealed segment in by its own index, or by its frames' heads where that is missing.
     fn open_sealed(&mut self, candidate: Candidate, epoch: u32, next: &mut Seq) -> Segment {
         let mut segment = candidate.into_segment();
-        if let Some(index) = SealedIndex::read(&segment.file, segment.bytes, epoch) {
+        if let Some(index) = SealedIndex::read(&segment.file, segment.bytes, epoch, segment.packed) {
             segment.extents = index.extents;
+            segment.shares = index.shares;
             *next = index.next.max(*next);
             return segment;
         }
         let file = Arc::clone(&segment.file);
         let (bytes, path) = (segment.bytes, segment.path.clone());
-        let walked = segment::walk(&file, bytes, epoch, Check::Heads, |found| match found {
-            Found::Frame { head, offset, .. } => {
+        // A block says of its lines more than its head does.
+        let check = if segment.packed { Check::Everything } else { Check::Heads };
+        let walked = segment::walk(&file, bytes, epoch, check, |found| match found {
+            Found::Frame { head, offset, frame } => {
                 *next = head.next().max(*next);
-                segment.push(&head, offset);
+                if head.kind == Kind::Block
+                    && let Some(extent) = block::extent(frame, offset, epoch)
+                {
+                    *next = Seq(extent.last.0 + 1).max(*next);
+                    segment.extents.push(extent);
+                } else if head.kind == Kind::Lines {
+                    segment.push(&head, offset);
+                }
             }
             Found::Damage { offset, bytes } => self.recovery.note(&path, offset, bytes),
         });
@@ -226,6 +245,11 @@ impl Opening {
     /// Takes the last segment in, checking every byte, and cuts what a crash left unfinished.
     fn open_last(&mut self, candidate: Candidate, epoch: u32, next: &mut Seq) -> Last {
         let (first, writable, sound) = (candidate.first, candidate.writable, candidate.sound);
+        if candidate.packed {
+            // Only when the one after it was taken away. It does not grow; its positions are found by looking back.
+            let segment = self.open_sealed(candidate, epoch, next);
+            return Last { segment, tail: None, has_positions: false };
+        }
         let mut segment = candidate.into_segment();
         let file = Arc::clone(&segment.file);
         let (bytes, path) = (segment.bytes, segment.path.clone());
@@ -300,18 +324,21 @@ fn note_positions(positions: &mut HashMap<RunId, SpoolPosition>, head: &Head<'_>
         Kind::Positions => {
             positions.extend(segment::decode_positions(head.data(frame, epoch).unwrap_or_default()));
         }
-        Kind::Index => {}
+        Kind::Index | Kind::Block => {}
     }
 }
 
 impl Candidate {
     fn into_segment(self) -> Segment {
         Segment {
+            id: Segment::new_id(),
             path: self.path,
             file: Arc::new(self.file),
             first: self.first,
             bytes: self.bytes,
+            packed: self.packed,
             extents: Vec::new(),
+            shares: Shares::new(),
         }
     }
 }

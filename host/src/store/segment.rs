@@ -11,13 +11,16 @@ use memchr::memmem;
 
 use crate::model::{RunId, Seq, SpoolPosition, Time};
 
+use super::block;
 use super::frame::{
     self, HEAD_BYTES, HEAD_MAX_BYTES, Head, Kind, MAGIC, checksum, put_u32, put_u64, u32_at, u64_at,
 };
-use super::index::{Extent, decode_extents};
+use super::index::{Extent, Shares, decode_extents, decode_packed};
 
-/// The format of the log this program writes and reads.
-pub(super) const FORMAT: u32 = 1;
+/// The newest format of segments this program writes and reads: the packed one.
+pub(super) const FORMAT: u32 = 2;
+/// The format of plain segments.
+const PLAIN_FORMAT: u32 = 1;
 /// Bytes of a segment's header.
 pub(super) const HEADER_BYTES: u64 = 40;
 /// What the name of a segment file ends with.
@@ -48,7 +51,7 @@ pub(super) fn first_of_name(name: &str) -> Option<Seq> {
 
 /// What stands at the beginning of a segment file.
 pub(super) enum Header {
-    Known { epoch: u32 },
+    Known { epoch: u32, packed: bool },
     Newer { format: u32 },
     Damaged,
 }
@@ -66,18 +69,18 @@ impl Header {
         } else if format > FORMAT {
             Self::Newer { format }
         } else {
-            Self::Known { epoch: u32_at(&bytes, 12) }
+            Self::Known { epoch: u32_at(&bytes, 12), packed: format > PLAIN_FORMAT }
         })
     }
 
-    /// Appends the header of a segment that begins with `first`.
+    /// Appends the header of a segment that begins with `first`, plain or packed.
     ///
     /// Magic, format, epoch, first sequence number, time of creation, zero, checksum: later formats keep the first
     /// two and the last, so that this program can tell them from damage.
-    pub fn encode(out: &mut Vec<u8>, epoch: u32, first: Seq) {
+    pub fn encode(out: &mut Vec<u8>, epoch: u32, first: Seq, packed: bool) {
         let mut bytes = [0; HEADER_BYTES as usize];
         bytes[..8].copy_from_slice(&FILE_MAGIC);
-        put_u32(&mut bytes, 8, FORMAT);
+        put_u32(&mut bytes, 8, if packed { FORMAT } else { PLAIN_FORMAT });
         put_u32(&mut bytes, 12, epoch);
         put_u64(&mut bytes, 16, first.0);
         put_u64(&mut bytes, 24, Time::now().0 as u64);
@@ -87,7 +90,15 @@ impl Header {
     }
 }
 
-/// Appends the frame with the spool positions of all runs, which follows the header.
+/// Returns whether the segment begins with a block, as packed ones do; for those whose header is damaged.
+pub(super) fn begins_with_block(file: &File, epoch: u32) -> bool {
+    let mut bytes = [0; HEAD_BYTES];
+    file.read_exact_at(&mut bytes, HEADER_BYTES).is_ok()
+        && Head::parse(&bytes, epoch).is_some_and(|head| head.kind == Kind::Block)
+}
+
+/// Appends the frame with the spool positions of all runs, which follows the header of a plain segment, and the
+/// blocks of a packed one.
 pub(super) fn encode_positions(
     out: &mut Vec<u8>,
     epoch: u32,
@@ -129,13 +140,14 @@ pub(super) fn encode_index(
 /// A sealed segment's own index.
 pub(super) struct SealedIndex {
     pub extents: Vec<Extent>,
+    pub shares: Shares,
     /// The sequence number after the segment's last line.
     pub next: Seq,
 }
 
 impl SealedIndex {
     /// Reads the index at the end of the file; `None` when there is none or it does not check.
-    pub fn read(file: &File, file_bytes: u64, epoch: u32) -> Option<Self> {
+    pub fn read(file: &File, file_bytes: u64, epoch: u32, packed: bool) -> Option<Self> {
         let mut trailer = [0; 16];
         file.read_exact_at(&mut trailer, file_bytes.checked_sub(16)?).ok()?;
         let offset = u64_at(&trailer, 0);
@@ -148,8 +160,13 @@ impl SealedIndex {
         let head = Head::parse(&frame, epoch)
             .filter(|head| head.kind == Kind::Index && head.frame_bytes() == bytes)?;
         let data = head.data(&frame, epoch)?;
-        let extents = decode_extents(&data[..data.len().checked_sub(16)?], offset)?;
-        Some(Self { extents, next: head.first })
+        let data = &data[..data.len().checked_sub(16)?];
+        let (extents, shares) = if packed {
+            decode_packed(data, offset)?
+        } else {
+            (decode_extents(data, offset)?, Shares::new())
+        };
+        Some(Self { extents, shares, next: head.first })
     }
 }
 
@@ -226,7 +243,10 @@ fn frame_at(
         return Ok(Ok(bytes));
     }
     let frame = window.at(offset, bytes)?;
-    let whole = Head::parse(frame, epoch).is_some_and(|head| head.is_whole(frame, epoch));
+    let whole = Head::parse(frame, epoch).is_some_and(|head| match head.kind {
+        Kind::Block => block::is_whole(frame, epoch),
+        _ => head.is_whole(frame, epoch),
+    });
     // The head checks, so its length is right, and what lies in the damaged body is not searched for frames.
     Ok(if whole { Ok(bytes) } else { Err(bytes) })
 }

@@ -1,14 +1,12 @@
-//! The way in: appending batches, sealing segments, deleting the oldest.
+//! The way in: appending batches, sealing segments.
 //!
 //! One mutex around the files orders appends; the index is published under a mutex of its own that is never held
-//! over a write. Never reads lines back: that is `reader`.
+//! over a write. Never reads lines back: that is `reader`. What becomes of sealed segments is `keeper`'s to decide.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 
@@ -19,12 +17,13 @@ use super::columns::{self, Batch};
 use super::cursor::{Cursor, CursorError};
 use super::error::StoreError;
 use super::frame::Head;
-use super::index::{Segment, Snapshot, State};
-use super::recovery::{self, NEW_SUFFIX, Recovery, Tail};
+use super::index::{Segment, Shares, Snapshot, State};
+use super::keeper::{Keeper, Keeping, Retention};
+use super::recovery::{self, Damage, NEW_SUFFIX, Recovery, Tail};
+use super::seen::SeenDamage;
 use super::segment::{self, Header};
+use super::unpacked::Unpacked;
 
-/// Sealed segments that may wait to be flushed to the device; beyond it they are left to the kernel.
-const FLUSHES_PENDING: usize = 4;
 /// Capacity of the frame buffer that is kept between batches.
 const BUFFER_KEPT_BYTES: usize = 4 << 20;
 
@@ -35,11 +34,13 @@ pub struct Limits {
     pub segment_bytes: u64,
     /// Most bytes of all segments.
     pub log_bytes: u64,
+    /// Sealed segments are packed.
+    pub pack: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { segment_bytes: bounds::SEGMENT_BYTES, log_bytes: bounds::LOG_BYTES }
+        Self { segment_bytes: bounds::SEGMENT_BYTES, log_bytes: bounds::LOG_BYTES, pack: true }
     }
 }
 
@@ -47,19 +48,28 @@ impl Default for Limits {
 /// from asynchronous code only through a blocking thread, since all but the getters touch files.
 #[derive(Debug)]
 pub struct Store {
-    epoch: u32,
+    pub(super) log: Arc<Log>,
+    keeper: Keeper,
+}
+
+/// What the callers of the store share with the thread that keeps sealed segments.
+#[derive(Debug)]
+pub(super) struct Log {
+    pub epoch: u32,
+    pub directory: PathBuf,
     writer: Mutex<Writer>,
-    state: Mutex<State>,
+    pub state: Mutex<State>,
     newest: watch::Sender<Seq>,
+    pub keeping: Keeping,
+    pub unpacked: Unpacked,
+    pub seen: SeenDamage,
 }
 
 #[derive(Debug)]
 struct Writer {
-    directory: PathBuf,
-    limits: Limits,
+    segment_bytes: u64,
     active: Option<Active>,
     buffer: Vec<u8>,
-    flusher: Flusher,
 }
 
 /// The segment that grows.
@@ -89,19 +99,18 @@ impl Store {
         let opened = recovery::open(directory)?;
         let path = opened.state.segments.back().map(|segment| segment.path.clone()).unwrap_or_default();
         let active = opened.tail.map(|Tail { file, end, dirty }| Active { file, path, end, dirty });
-        let writer = Writer {
-            directory: directory.to_owned(),
-            limits,
-            active,
-            buffer: Vec::new(),
-            flusher: Flusher::start(directory),
-        };
-        let store = Self {
+        let writer = Writer { segment_bytes: limits.segment_bytes, active, buffer: Vec::new() };
+        let log = Arc::new(Log {
             epoch: opened.epoch,
+            directory: directory.to_owned(),
             newest: watch::Sender::new(opened.state.newest),
             state: Mutex::new(opened.state),
             writer: Mutex::new(writer),
-        };
+            keeping: Keeping::new(limits),
+            unpacked: Unpacked::default(),
+            seen: SeenDamage::default(),
+        });
+        let store = Self { keeper: Keeper::start(&log), log };
         Ok((store, opened.recovery))
     }
 
@@ -113,15 +122,15 @@ impl Store {
     /// # Errors
     /// Nothing of the batch is stored then, and appending it again later is safe.
     pub fn append(&self, batch: &Batch<'_>) -> Result<(Seq, Seq), StoreError> {
-        let mut writer = lock(&self.writer);
+        let mut writer = lock(&self.log.writer);
         let first = Seq(self.newest().0 + 1);
         let mut buffer = std::mem::take(&mut writer.buffer);
         buffer.clear();
-        let appended = columns::encode_lines(&mut buffer, self.epoch, first, batch)
-            .and_then(|()| self.write(&mut writer, first, &buffer));
+        let appended = columns::encode_lines(&mut buffer, self.log.epoch, first, batch)
+            .and_then(|()| self.log.write(&mut writer, first, &buffer));
         let last = Seq(first.0 + batch.ends.len() as u64 - 1);
         if appended.is_ok() {
-            self.publish(&mut writer, batch, last, &buffer);
+            self.log.publish(&mut writer, batch, last, &buffer);
         }
         buffer.shrink_to(BUFFER_KEPT_BYTES);
         writer.buffer = buffer;
@@ -130,43 +139,43 @@ impl Store {
 
     /// Returns the place in the run's spool up to which its output is stored; `None` when nothing of it is.
     pub fn position(&self, run: RunId) -> Option<SpoolPosition> {
-        lock(&self.state).positions.get(&run).copied()
+        lock(&self.log.state).positions.get(&run).copied()
     }
 
     /// Forgets the spool positions of all runs but those `keep` names: call it for runs whose spool is deleted, or
     /// the positions at the head of each segment grow for ever. Their lines stay.
     pub fn retain_positions(&self, keep: impl Fn(RunId) -> bool) {
-        lock(&self.state).positions.retain(|run, _| keep(*run));
+        lock(&self.log.state).positions.retain(|run, _| keep(*run));
     }
 
     /// Returns the sequence number of the last stored line; 0 when there was none yet.
     pub fn newest(&self) -> Seq {
-        *self.newest.borrow()
+        *self.log.newest.borrow()
     }
 
     /// Returns the sequence number of the oldest line that retention has left, or of the next line when there is none.
     pub fn oldest(&self) -> Seq {
-        lock(&self.state).oldest()
+        lock(&self.log.state).oldest()
     }
 
     /// Returns a receiver of [`Store::newest`]: it changes with every batch that has lines.
     pub fn subscribe(&self) -> watch::Receiver<Seq> {
-        self.newest.subscribe()
+        self.log.newest.subscribe()
     }
 
     /// Returns how many lines of each level number the process has written since the store was opened.
     pub fn counts(&self, process: &ProcessName) -> [u64; Level::ALL.len()] {
-        lock(&self.state).counts.get(process).copied().unwrap_or_default()
+        lock(&self.log.state).counts.get(process).copied().unwrap_or_default()
     }
 
     /// Returns the bytes of all segments.
     pub fn bytes(&self) -> u64 {
-        lock(&self.state).segments.iter().map(|segment| segment.bytes).sum()
+        lock(&self.log.state).segments.iter().map(|segment| segment.bytes).sum()
     }
 
     /// Returns the cursor that stands after line `seq`.
     pub fn cursor(&self, seq: Seq) -> Cursor {
-        Cursor { epoch: self.epoch, seq }
+        Cursor { epoch: self.log.epoch, seq }
     }
 
     /// Returns the line a cursor stands after.
@@ -174,29 +183,53 @@ impl Store {
     /// # Errors
     /// When the cursor was given out by another log: another project's, or one deleted since.
     pub fn resolve(&self, cursor: Cursor) -> Result<Seq, CursorError> {
-        if cursor.epoch == self.epoch { Ok(cursor.seq) } else { Err(CursorError::OtherLog(cursor)) }
+        if cursor.epoch == self.log.epoch { Ok(cursor.seq) } else { Err(CursorError::OtherLog(cursor)) }
     }
 
-    /// Flushes the log to the device, for an orderly end.
+    /// Flushes the log to the device, for an orderly end. Packed segments are there already.
     pub fn flush(&self) -> Result<(), StoreError> {
-        let active =
-            lock(&self.writer).active.as_ref().map(|active| (Arc::clone(&active.file), active.path.clone()));
-        active.map_or(Ok(()), |(file, path)| {
-            file.sync_data().map_err(|error| StoreError::from_io("flush", &path, error))
+        let plain = self.snapshot().segments.into_iter().filter(|segment| !segment.packed);
+        plain.into_iter().try_for_each(|segment| {
+            segment.file.sync_data().map_err(|error| StoreError::from_io("flush", &segment.path, error))
         })
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
-        lock(&self.state).snapshot()
+        lock(&self.log.state).snapshot()
     }
 
-    pub(super) fn epoch(&self) -> u32 {
-        self.epoch
+    /// Returns the damaged places that queries came upon, as far as they are still there, the first hundred of them.
+    pub fn damage(&self) -> Vec<Damage> {
+        self.log.seen.left(&lock(&self.log.state))
     }
 
+    /// Says how long lines are kept from now on.
+    pub fn set_retention(&self, retention: Retention) {
+        self.log.keeping.set(retention);
+        self.keeper.wake();
+    }
+
+    /// Does at once what the store's thread would do by and by: packs what is sealed and deletes what is too much or
+    /// too old. For benchmarks and tests.
+    pub fn settle(&self) {
+        self.log.tidy();
+    }
+
+    /// Deletes the lines there are of these processes, or of all, from the disk as well, and returns how many they
+    /// were. What is appended meanwhile stays. Takes as long as rewriting the log does.
+    ///
+    /// # Errors
+    /// When a segment cannot be rewritten; those before it have been.
+    pub fn clear(&self, processes: Option<&[ProcessName]>) -> Result<u64, StoreError> {
+        self.log.seal_active(|_| true)?;
+        self.log.clear(processes)
+    }
+}
+
+impl Log {
     /// Brings a frame to disk, in the active segment or in a new one.
     fn write(&self, writer: &mut Writer, first: Seq, frame: &[u8]) -> Result<(), StoreError> {
-        let segment_bytes = writer.limits.segment_bytes;
+        let segment_bytes = writer.segment_bytes;
         match &mut writer.active {
             Some(active) if active.end + frame.len() as u64 <= segment_bytes => active.write(frame).map(drop),
             _ => self.begin_segment(writer, first, frame),
@@ -207,44 +240,59 @@ impl Store {
     ///
     /// The file gets its name only when it is whole, so that a segment under its name always has its positions.
     fn begin_segment(&self, writer: &mut Writer, first: Seq, frame: &[u8]) -> Result<(), StoreError> {
-        let path = writer.directory.join(segment::file_name(first));
+        let path = self.directory.join(segment::file_name(first));
         let mut opening = Vec::new();
-        Header::encode(&mut opening, self.epoch, first);
+        Header::encode(&mut opening, self.epoch, first, false);
         let positions: Vec<_> = lock(&self.state).positions.iter().map(|(run, at)| (*run, *at)).collect();
         segment::encode_positions(&mut opening, self.epoch, first, positions.into_iter());
         let file = create(&path, &opening, frame)?;
 
         let active = Active { file, path, end: (opening.len() + frame.len()) as u64, dirty: false };
         let segment = Segment {
+            id: Segment::new_id(),
             path: active.path.clone(),
             file: Arc::clone(&active.file),
             first,
             bytes: active.end,
+            packed: false,
             extents: Vec::new(),
+            shares: Shares::new(),
         };
         if let Some(sealed) = writer.active.replace(active) {
-            self.seal(writer, sealed, first);
+            self.seal(sealed, first);
         }
         let mut state = lock(&self.state);
         // A segment without lines has been replaced by the new file, which has the same name and all positions.
         state.segments.retain(|other| other.first != first);
         state.segments.push_back(Arc::new(segment));
-        retain(&mut state, writer.limits);
+        // Not left to the keeper, whom a flood could outrun.
+        self.keeping.delete_oldest(&mut state);
+        drop(state);
+        self.keeping.wake();
         Ok(())
     }
 
+    /// Seals the active segment when it has lines and `is_due`, and begins the next.
+    pub fn seal_active(&self, is_due: impl FnOnce(&Segment) -> bool) -> Result<(), StoreError> {
+        let mut writer = lock(&self.writer);
+        let state = lock(&self.state);
+        let due = state.segments.back().is_some_and(|active| !active.extents.is_empty() && is_due(active));
+        let next = Seq(state.newest.0 + 1);
+        drop(state);
+        if due && writer.active.is_some() { self.begin_segment(&mut writer, next, &[]) } else { Ok(()) }
+    }
+
     /// Gives a full segment its own index. The index is a cache, so failing to write it is no harm.
-    fn seal(&self, writer: &Writer, mut sealed: Active, next: Seq) {
+    fn seal(&self, mut sealed: Active, next: Seq) {
         let Some(segment) = lock(&self.state).segments.back().cloned() else { return };
         let mut index = Vec::new();
-        segment::encode_index(&mut index, self.epoch, next, sealed.end, |body| segment.encode_extents(body));
+        segment::encode_index(&mut index, self.epoch, next, sealed.end, |body| segment.encode_index(body));
         drop(segment);
         if sealed.write(&index).is_ok()
             && let Some(segment) = lock(&self.state).segments.back_mut()
         {
             Arc::make_mut(segment).bytes = sealed.end;
         }
-        writer.flusher.flush(sealed.file);
     }
 
     /// Makes a written batch visible.
@@ -310,60 +358,7 @@ fn create(path: &Path, opening: &[u8], frame: &[u8]) -> Result<Arc<File>, StoreE
     })
 }
 
-/// Deletes the oldest segments until a full new one fits.
-fn retain(state: &mut State, limits: Limits) {
-    let mut bytes: u64 = state.segments.iter().rev().skip(1).map(|segment| segment.bytes).sum();
-    while bytes + limits.segment_bytes > limits.log_bytes && state.segments.len() > 1 {
-        let Some(oldest) = state.segments.pop_front() else { return };
-        bytes -= oldest.bytes;
-        if let Err(error) = fs::remove_file(&oldest.path) {
-            tracing::warn!(file = %oldest.path.display(), %error, "old log segment cannot be deleted");
-        }
-    }
-}
-
 /// Takes a lock. What it guards is changed in single steps, so a panic elsewhere leaves nothing half done.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A thread that flushes sealed segments to the device, because that takes as long as the device likes.
-#[derive(Debug)]
-struct Flusher {
-    files: Option<SyncSender<Arc<File>>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Flusher {
-    fn start(directory: &Path) -> Self {
-        let (files, sealed) = sync_channel::<Arc<File>>(FLUSHES_PENDING);
-        let directory = directory.to_owned();
-        let flush = move || {
-            for file in sealed {
-                let flushed = file.sync_data().and_then(|()| File::open(&directory)?.sync_all());
-                if let Err(error) = flushed {
-                    tracing::warn!(log = %directory.display(), %error, "log segment cannot be flushed");
-                }
-            }
-        };
-        // Without the thread nothing is flushed early; the kernel still writes everything back in time.
-        let thread = std::thread::Builder::new().name("log-flush".into()).spawn(flush).ok();
-        Self { files: Some(files), thread }
-    }
-
-    /// Hands a file over; when too many wait, it is left to the kernel.
-    fn flush(&self, file: Arc<File>) {
-        if let Some(files) = &self.files {
-            _ = files.try_send(file);
-        }
-    }
-}
-
-impl Drop for Flusher {
-    fn drop(&mut self) {
-        self.files = None;
-        if let Some(thread) = self.thread.take() {
-            _ = thread.join();
-        }
-    }
 }

@@ -7,6 +7,7 @@ use crate::cli::client::Client;
 use crate::cli::exit::CliError;
 use crate::cli::follow::{Follower, PAGE_LINES};
 use crate::cli::printer::Printer;
+use crate::cli::{clear, export};
 use crate::config::parse_duration;
 use crate::model::{Level, ProcessName, RunId, Stream};
 
@@ -38,9 +39,29 @@ pub struct Args {
     #[arg(long, value_name = "RE")]
     grep: Option<String>,
 
+    /// Shows lines with this text in them, as it stands here
+    #[arg(long, value_name = "TEXT", conflicts_with = "grep")]
+    contains: Option<String>,
+
+    /// Shows this many lines before and after each that matches, whether they match or not
+    #[arg(long, value_name = "N", conflicts_with = "follow")]
+    context: Option<usize>,
+
+    /// Shows this many lines before each that matches
+    #[arg(short = 'B', long, value_name = "N", conflicts_with = "follow")]
+    before: Option<usize>,
+
+    /// Shows this many lines after each that matches
+    #[arg(short = 'A', long, value_name = "N", conflicts_with = "follow")]
+    after: Option<usize>,
+
     /// Shows lines since then: 10m, 2026-11-20T08:00:00Z, or a cursor of `--show-cursor`
     #[arg(long, value_name = "CURSOR|10m")]
     since: Option<String>,
+
+    /// Shows lines until then, written as for `--since`
+    #[arg(long, value_name = "CURSOR|10m", conflicts_with = "follow")]
+    until: Option<String>,
 
     /// Shows lines of one stream: stdout or stderr
     #[arg(long, value_name = "STREAM", value_parser = stream)]
@@ -54,6 +75,33 @@ pub struct Args {
     #[arg(long, conflicts_with = "follow")]
     show_cursor: bool,
 
+    /// Writes out everything that matches, the oldest line first: jsonl or text
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_parser = export::format,
+        conflicts_with_all = ["follow", "lines", "show_cursor", "json", "context", "before", "after"]
+    )]
+    export: Option<export::Format>,
+
+    /// Exports to a new file, not to standard output
+    #[arg(long, value_name = "FILE", requires = "export")]
+    output: Option<std::path::PathBuf>,
+
+    /// Deletes the lines of the named processes, or all, from the disk
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "follow", "lines", "level", "grep", "contains", "context", "before", "after", "since", "until", "stream",
+            "run", "show_cursor", "export", "json"
+        ]
+    )]
+    clear: bool,
+
+    /// Deletes without asking
+    #[arg(long, requires = "clear")]
+    yes: bool,
+
     /// Prints one object a line: {seq, time, process, run, stream, level, text}
     #[arg(long)]
     pub json: bool,
@@ -62,6 +110,9 @@ pub struct Args {
 /// Shows lines of log.
 pub async fn run(args: Args, context: &Context) -> Outcome {
     let mut client = context.client().await?;
+    if args.clear {
+        return clear::clear(args.names, args.yes, &mut client, context).await;
+    }
     let printer = printer(&args, context, &mut client).await?;
     let mut request = LogsRequest {
         names: args.names,
@@ -70,9 +121,15 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         stream: args.stream,
         grep: args.grep,
         since: args.since,
-        limit: None,
-        wait_ms: 0,
+        contains: args.contains,
+        until: args.until,
+        before: args.before.or(args.context).unwrap_or(0),
+        after: args.after.or(args.context).unwrap_or(0),
+        ..LogsRequest::default()
     };
+    if let Some(format) = args.export {
+        return export::export(request, format, args.output.as_deref(), &mut client, context).await;
+    }
     // All after a cursor are had page by page; in front of the end there is only one page, the newest lines.
     let paged = args.lines.is_none() && request.since.as_deref().is_some_and(|since| !is_moment(since));
     request.limit = Some(match args.lines {

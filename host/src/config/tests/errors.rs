@@ -33,7 +33,7 @@ fn a_wrong_key_gets_the_one_that_was_meant() {
       |
     3 | colour = 1
       | ^^^^^^
-    hint: the keys here are `command`, `shell`, `cwd`, `env`, `env_file`, `inherit_env`, `autostart`, `depends_on`, `restart`, `ready`, `health`, `stop`, `reload`, `limits`, `pty`, `port`, `replicas`, `groups`, `watch` and `schedule`
+    hint: the keys here are `command`, `shell`, `cwd`, `env`, `env_file`, `inherit_env`, `autostart`, `depends_on`, `restart`, `ready`, `health`, `stop`, `reload`, `limits`, `pty`, `port`, `replicas`, `groups`, `watch`, `schedule` and `logs`
     ");
 }
 

@@ -270,3 +270,24 @@ fn groups_of_all_sizes_are_read_in_reasonable_time() {
     let groups = project(&text).groups;
     assert_eq!((groups.len(), groups["all"].members.len()), (10_001, 10_000));
 }
+
+#[test]
+fn log_is_kept_by_size_by_age_and_by_process() {
+    let keep = project("[process.api]\ncommand = \"x\"\n").keep_logs;
+    assert_eq!((keep.bytes, keep.age, keep.of.len()), (2 << 30, Some(SECOND * 14 * 86_400), 0));
+    let keep = project(
+        "[logs]\nkeep = \"1GiB\"\nkeep_for = \"2d\"\n[process.api]\ncommand = \"x\"\nlogs = { keep = \"200MiB\" }\n",
+    )
+    .keep_logs;
+    assert_eq!((keep.bytes, keep.age), (1 << 30, Some(SECOND * 2 * 86_400)));
+    assert_eq!(keep.of[&ProcessName::new("api").unwrap()], 200 << 20);
+    assert_eq!(project("[logs]\nkeep_for = \"forever\"\n").keep_logs.age, None);
+    let refused = |text: &str| read(text).unwrap_err().to_string();
+    assert!(refused("[logs]\nkeep = \"64MiB\"\n").contains("`logs.keep` must be at least 128 MiB"));
+    assert!(refused("[logs]\nkeep = -1\n").contains("at least 128 MiB"));
+    assert!(refused("[logs]\nkeep_for = \"5m\"\n").contains("at least 1h, found `5m`"));
+    assert!(refused("[logs]\nkeep_for = \"14 days\"\n").contains("is not a duration"));
+    assert!(
+        refused("[process.a]\ncommand = \"x\"\nlogs = { keep = 5 }\n").contains("must be at least 1 MiB")
+    );
+}

@@ -70,7 +70,7 @@ fn request(arguments: &Arguments) -> LogsRequest {
         grep: arguments.text("grep").map(str::to_owned),
         since: arguments.text("since").map(str::to_owned),
         limit: Some(usize::try_from(arguments.number("limit").unwrap_or(LIMIT)).unwrap_or(usize::MAX)),
-        wait_ms: 0,
+        ..LogsRequest::default()
     }
 }
 
@@ -174,7 +174,7 @@ mod tests {
                 grep: Some("boom".to_owned()),
                 since: Some("10m".to_owned()),
                 limit: Some(50),
-                wait_ms: 0,
+                ..LogsRequest::default()
             }
         );
     }

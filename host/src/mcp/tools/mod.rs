@@ -19,6 +19,7 @@ use super::toolset::{Toolset, Toolsets};
 mod add_process;
 mod add_to_group;
 mod check_process_health;
+mod clear_logs;
 mod create_group;
 mod diagnose_process;
 mod diagnose_system;
@@ -75,6 +76,7 @@ enum Id {
     RunProcess,
     ScaleProcess,
     ReloadConfig,
+    ClearLogs,
 }
 
 /// What a client may be told of a tool.
@@ -104,7 +106,7 @@ enum Effect {
 }
 
 /// Every tool, in the order clients list them.
-const TOOLS: [&Spec; 27] = [
+const TOOLS: [&Spec; 28] = [
     &list_processes::SPEC,
     &start_process::SPEC,
     &stop_process::SPEC,
@@ -132,6 +134,7 @@ const TOOLS: [&Spec; 27] = [
     &run_process::SPEC,
     &scale_process::SPEC,
     &reload_config::SPEC,
+    &clear_logs::SPEC,
 ];
 
 /// Returns the tools of `toolsets`.
@@ -203,6 +206,7 @@ impl Spec {
             Id::RunProcess => run_process::call(api, caller, &arguments).await,
             Id::ScaleProcess => scale_process::call(api, caller, &arguments).await,
             Id::ReloadConfig => reload_config::call(api, caller).await,
+            Id::ClearLogs => clear_logs::call(api, caller, &arguments).await,
         }
     }
 }

@@ -190,7 +190,7 @@ fn a_segment_of_positions_alone_is_replaced_by_the_next() {
 #[test]
 fn the_index_is_the_same_whether_kept_written_or_gathered() {
     let directory = tempfile::tempdir().unwrap();
-    let limits = Limits { segment_bytes: 16 << 10, log_bytes: 1 << 20 };
+    let limits = Limits { segment_bytes: 16 << 10, log_bytes: 1 << 20, pack: false };
     let (store, _) = Store::open_with(directory.path(), limits).unwrap();
     for number in 0..300 {
         let process = ["api", "web", "db"][number % 3];

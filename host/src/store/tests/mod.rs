@@ -5,6 +5,7 @@ mod append;
 mod catalogue;
 mod crash;
 mod failure;
+mod packed;
 mod query;
 
 use std::path::{Path, PathBuf};
@@ -136,5 +137,5 @@ fn segments(directory: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Segments of 4 KiB, so that little is needed to fill them.
-const SMALL: Limits = Limits { segment_bytes: 4 << 10, log_bytes: 32 << 10 };
+/// Segments of 4 KiB, so that little is needed to fill them, and plain ones, so that their bytes are known.
+const SMALL: Limits = Limits { segment_bytes: 4 << 10, log_bytes: 32 << 10, pack: false };

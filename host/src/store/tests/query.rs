@@ -127,7 +127,7 @@ proptest! {
         reopen in any::<bool>(),
     ) {
         let directory = tempfile::tempdir().unwrap();
-        let limits = Limits { segment_bytes, log_bytes: u64::MAX };
+        let limits = Limits { segment_bytes, log_bytes: u64::MAX, pack: false };
         let (mut store, _) = Store::open_with(directory.path(), limits).unwrap();
         let model = fill(&store, &samples);
         if reopen {
@@ -287,7 +287,7 @@ fn a_few_lines_of_a_large_frame_are_given_as_all_are() {
 #[test]
 fn a_damaged_block_of_a_large_frame_costs_the_lines_in_it_and_never_gives_a_wrong_one() {
     let directory = tempfile::tempdir().unwrap();
-    let limits = Limits { segment_bytes: 1 << 20, log_bytes: 1 << 30 };
+    let limits = Limits { segment_bytes: 1 << 20, log_bytes: 1 << 30, pack: false };
     let (store, _) = Store::open_with(directory.path(), limits).unwrap();
     let expected = large().expected(large().append(&store).unwrap().0);
     large().append(&store).unwrap();
