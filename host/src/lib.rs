@@ -11,6 +11,7 @@ pub mod model;
 pub mod shim;
 
 // L2 services
+pub mod mask;
 pub mod plugins;
 pub mod store;
 
