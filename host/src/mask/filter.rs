@@ -7,7 +7,9 @@
 //! one table of 16 KiB. An entry has a bit per bucket of anchors for "this pair may begin an anchor", and another for
 //! "this pair may follow such a beginning". The text is looked at in pairs at even places only: an anchor at an even
 //! place shows its bytes 0 1 and 2 3, one at an odd place its bytes 1 2 and 3 4. Two neighbours that fit in one
-//! bucket are a candidate, which the bucket's anchors then confirm byte by byte.
+//! bucket are a candidate. Most of these join the beginning of one anchor with the end of another; they are told by a
+//! set of the hashes of all that anchors begin with, four bytes long. What is left the bucket's anchors confirm byte by
+//! byte.
 //!
 //! Eight bytes are folded at once in one register. That is a table look-up for two bytes of text, each independent of
 //! the one before, where an automaton has one for each byte that waits for its predecessor.
@@ -25,6 +27,10 @@ const ENTRIES: usize = 1 << 12;
 const SEEN: usize = 5;
 /// Bytes of an anchor that are confirmed.
 const CONFIRMED: usize = 8;
+/// Bits of the set of beginnings.
+const BEGINNINGS: usize = 1 << 16;
+/// Bytes of a beginning.
+const BEGINNING: usize = 4;
 
 /// Bytes that may stand at one place of an anchor, as a set of folded bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +77,7 @@ struct Anchor {
 #[derive(Debug, Clone)]
 pub(super) struct Filter {
     table: Box<[u32; ENTRIES]>,
+    beginnings: Box<[u64; BEGINNINGS / 64]>,
     buckets: [Vec<Anchor>; BUCKETS],
     narrow: usize,
     wide: usize,
@@ -80,6 +87,7 @@ impl Filter {
     pub(super) fn new() -> Self {
         Self {
             table: Box::new([0; ENTRIES]),
+            beginnings: Box::new([0; BEGINNINGS / 64]),
             buckets: std::array::from_fn(|_| Vec::new()),
             narrow: 0,
             wide: 0,
@@ -102,6 +110,7 @@ impl Filter {
         allow(seen[2], seen[3], bucket + BUCKETS);
         allow(seen[1], seen[2], bucket);
         allow(seen[3], seen[4], bucket + BUCKETS);
+        self.add_beginnings(&seen[..BEGINNING], 0, 0);
         let mut anchor = Anchor { word: 0, care: 0, trigger };
         for (place, class) in classes.iter().take(CONFIRMED).enumerate() {
             if let Some(folded) = class.single() {
@@ -110,6 +119,25 @@ impl Filter {
             }
         }
         self.buckets[bucket].push(anchor);
+    }
+
+    /// Adds all that an anchor may begin with to the set.
+    fn add_beginnings(&mut self, classes: &[Class], place: usize, word: u64) {
+        let Some((class, rest)) = classes.split_first() else {
+            let hash = hash(word);
+            self.beginnings[hash / 64] |= 1 << (hash % 64);
+            return;
+        };
+        for folded in class.members() {
+            self.add_beginnings(rest, place + 1, word | (folded as u64) << (8 * place));
+        }
+    }
+
+    /// Returns whether an anchor may begin with the folded bytes.
+    #[inline(always)]
+    fn may_begin(&self, folded: u64) -> bool {
+        let hash = hash(folded);
+        self.beginnings[hash / 64] >> (hash % 64) & 1 == 1
     }
 
     fn bucket_for(&mut self, seen: &[Class; SEEN]) -> usize {
@@ -169,20 +197,24 @@ impl Filter {
 
     /// Holds the anchors of the buckets `hit` against the text at the pair at `at`, and one byte before it.
     #[inline(never)]
-    fn confirm(&self, text: &[u8], at: usize, mut hit: u32, found: &mut impl FnMut(usize, Trigger)) {
-        let even = fold_word(load(text, at));
-        let odd = at.checked_sub(1).map(|before| fold_word(load(text, before)));
+    fn confirm(&self, text: &[u8], at: usize, hit: u32, found: &mut impl FnMut(usize, Trigger)) {
+        let places = [at.checked_sub(1), Some(at)];
+        for at in places.into_iter().flatten() {
+            let folded = fold_word(load(text, at));
+            if self.may_begin(folded) {
+                self.confirm_at(folded, hit, |trigger| found(at, trigger));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn confirm_at(&self, folded: u64, mut hit: u32, mut found: impl FnMut(Trigger)) {
         while hit != 0 {
             let bucket = hit.trailing_zeros() as usize;
             hit &= hit - 1;
             for anchor in &self.buckets[bucket] {
-                if let Some(odd) = odd
-                    && (odd ^ anchor.word) & anchor.care == 0
-                {
-                    found(at - 1, anchor.trigger);
-                }
-                if (even ^ anchor.word) & anchor.care == 0 {
-                    found(at, anchor.trigger);
+                if (folded ^ anchor.word) & anchor.care == 0 {
+                    found(anchor.trigger);
                 }
             }
         }
@@ -204,6 +236,12 @@ fn fold_word(bytes: u64) -> u64 {
 #[inline(always)]
 fn pairs(folded: u64) -> u64 {
     folded & 0x003f_003f_003f_003f | folded >> 2 & 0x0fc0_0fc0_0fc0_0fc0
+}
+
+/// Returns the hash of the first folded bytes of eight.
+#[inline(always)]
+fn hash(folded: u64) -> usize {
+    ((folded as u32).wrapping_mul(0x9e37_79b1) >> 16) as usize
 }
 
 /// Returns the eight bytes from `at` on, with zeros beyond the end.

@@ -76,6 +76,9 @@ struct Pair<'t> {
 /// Calls `found` for the secrets in the value of the name that has `at` in it; `open` says that the text is cut off at
 /// its end.
 pub(super) fn look(text: &[u8], at: usize, open: bool, mut found: impl FnMut(Found)) {
+    if !may_be_named(text, at) {
+        return;
+    }
     let name = name_around(text, at);
     let Some(kind) = names::kind(&text[name.0..name.1]) else { return };
     let Some(pair) = Pair::read(text, name, open) else { return };
@@ -91,12 +94,32 @@ pub(super) fn look(text: &[u8], at: usize, open: bool, mut found: impl FnMut(Fou
     }
 }
 
+/// Returns whether something that may lie between a name and its value follows the word at `at`. Says quickly of most
+/// words in prose and paths that they name nothing.
+fn may_be_named(text: &[u8], at: usize) -> bool {
+    let end = at + chars::run(text, at, chars::name, NAME_BYTES);
+    match byte_at(text, end) {
+        b'=' | b':' | b'%' | b'>' | b'"' | b'\'' | b'`' | b'\\' | b']' | b'&' => end < text.len(),
+        b' ' | b'\t' => {
+            let next = end + chars::run(text, end, is_blank, BLANKS);
+            let option = || {
+                let start = at - chars::run_before(text, at, chars::name, NAME_BYTES);
+                text[start..].starts_with(b"--")
+            };
+            matches!(byte_at(text, next), b'=' | b':' | b'%' | b'\'') || option()
+        }
+        _ => false,
+    }
+}
+
 /// Returns where the name that has `at` in it begins and ends.
 fn name_around(text: &[u8], at: usize) -> (usize, usize) {
     let mut start = at - chars::run_before(text, at, chars::name, NAME_BYTES);
     let end = at + chars::run(text, at, chars::name, NAME_BYTES);
     // The last letter of an escape is none of the name's: `\npassword`, `ESC[31mpassword`, `%22password`.
+    let may_be_escaped = start > 0 && matches!(text[start - 1], b'\\' | b'%' | b'[' | b';');
     let escape = (start + 1..=end.min(start + 5))
+        .filter(|_| may_be_escaped)
         .find(|behind| chars::escape_before(&text[..*behind]) == behind - start);
     if let Some(behind) = escape {
         start = behind;
