@@ -19,8 +19,9 @@ const LINE_BYTES: usize = 100;
 
 fn main() {
     let rounds = if quick() { 10 } else { 60 };
-    let secrets: Vec<Secret> =
-        (0..20).map(|index| Secret::new(format!("SECRET_{index}"), format!("v{index}-9f86d081884c7d65"))).collect();
+    let secrets: Vec<Secret> = (0..20)
+        .map(|index| Secret::new(format!("SECRET_{index}"), format!("v{index}-9f86d081884c7d65")))
+        .collect();
     let begun = Instant::now();
     let masker = Masker::new(&Rules::default(), &secrets);
     let first = begun.elapsed();

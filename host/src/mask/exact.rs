@@ -14,7 +14,8 @@ pub(super) fn forms(secret: &Secret) -> Vec<Vec<u8>> {
     if values::is_common(value) {
         return Vec::new();
     }
-    let mut forms: Vec<Vec<u8>> = value.split(|byte| *byte == b'\n').map(|line| line.trim_ascii().to_vec()).collect();
+    let mut forms: Vec<Vec<u8>> =
+        value.split(|byte| *byte == b'\n').map(|line| line.trim_ascii().to_vec()).collect();
     let whole = [vec![value.to_vec()], password(value)].concat();
     for value in &whole {
         let many_lines = value.contains(&b'\n');
@@ -44,7 +45,11 @@ pub(super) fn forms(secret: &Secret) -> Vec<Vec<u8>> {
 fn password(value: &[u8]) -> Vec<Vec<u8>> {
     let address = memchr::memmem::find(value, b"://").map(|at| at + 3);
     let place = address.and_then(|at| urls::password(value, at, false));
-    place.map(|(start, end)| value[start..end].to_vec()).filter(|password| !values::is_common(password)).into_iter().collect()
+    place
+        .map(|(start, end)| value[start..end].to_vec())
+        .filter(|password| !values::is_common(password))
+        .into_iter()
+        .collect()
 }
 
 /// Encodes as part of a URL (RFC 3986, section 2).
@@ -84,7 +89,8 @@ const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 fn base64(value: &[u8], offset: usize, alphabet: &[u8; 64]) -> Vec<u8> {
     let padded: Vec<u8> = std::iter::repeat_n(0, offset).chain(value.iter().copied()).collect();
     let encoded = padded.chunks(3).flat_map(|bytes| {
-        let bits = bytes.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - bytes.len()));
+        let bits =
+            bytes.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - bytes.len()));
         // Only those characters of which all six bits are the value's.
         let whole = bytes.len() * 8 / 6;
         (0..whole).map(move |place| alphabet[(bits >> (18 - 6 * place)) as usize & 63])
@@ -106,7 +112,9 @@ mod tests {
     #[test]
     fn forms_are_those_programs_print() {
         let forms = texts("hunter2 \"x/y\"");
-        for form in ["hunter2 \"x/y\"", "hunter2%20%22x%2Fy%22", "hunter2%20%22x%2fy%22", "hunter2 \\\"x/y\\\""] {
+        for form in
+            ["hunter2 \"x/y\"", "hunter2%20%22x%2Fy%22", "hunter2%20%22x%2fy%22", "hunter2 \\\"x/y\\\""]
+        {
             assert!(forms.contains(&form.to_owned()), "{form} in {forms:?}");
         }
         // echo -n 'hunter2 "x/y"' | base64, without its last character, which depends on what follows.
@@ -127,7 +135,8 @@ mod tests {
 
     #[test]
     fn common_and_short_values_have_no_forms() {
-        for value in ["", "short", "production", "/var/lib/app/x", "12345678901", "db.internal.example:5432"] {
+        for value in ["", "short", "production", "/var/lib/app/x", "12345678901", "db.internal.example:5432"]
+        {
             assert!(texts(value).is_empty(), "{value}");
         }
     }

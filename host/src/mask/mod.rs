@@ -46,8 +46,10 @@ mod values;
 mod tests;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
+use memchr::memmem;
 use regex::bytes::RegexSet;
 
 pub use names::is_secret_name;
@@ -102,8 +104,8 @@ static BUILT_IN: LazyLock<(Filter, Marks)> = LazyLock::new(|| {
 /// Adds the words of names. What ends a name tells `key` from the many other words that end so.
 fn add_names(filter: &mut Filter) {
     for word in [
-        "password", "passwd", "passphra", "passcode", "secret", "token", "apikey", "api_key", "api-key", "authoriz",
-        "cookie", "sessid", "credent", "signatur",
+        "password", "passwd", "passphra", "passcode", "secret", "token", "apikey", "api_key", "api-key",
+        "authoriz", "cookie", "sessid", "credent", "signatur",
     ] {
         filter.add(&literal(word), Trigger::Pair);
     }
@@ -115,7 +117,8 @@ fn add_names(filter: &mut Filter) {
     for word in ["pwd", "auth", "pass", "session", "sessionid", "csrftoken"] {
         filter.add(&[literal(word), vec![Class::of(b"=:\"'")]].concat(), Trigger::Pair);
     }
-    filter.add(&[literal("sig"), vec![Class::of(b"="), Class::where_(chars::base64)]].concat(), Trigger::Pair);
+    filter
+        .add(&[literal("sig"), vec![Class::of(b"="), Class::where_(chars::base64)]].concat(), Trigger::Pair);
 }
 
 /// Whether a line ends here.
@@ -176,8 +179,7 @@ impl Masker {
                     .ok()
             })
             .flatten();
-        let mut masker =
-            Self { filter, forms: Vec::new(), names: Vec::new(), user, any_user_rule, marks };
+        let mut masker = Self { filter, forms: Vec::new(), names: Vec::new(), user, any_user_rule, marks };
         for rule in &masker.user {
             masker.marks.add(rule.name());
         }
@@ -186,22 +188,22 @@ impl Masker {
         for name in &masker.names {
             masker.marks.add(name);
         }
+        let marks = masker.marks.written();
+        let mut known = HashSet::new();
         for (index, secret) in secrets.iter().enumerate() {
-            masker.add_secret(secret, index);
+            for form in exact::forms(secret) {
+                if memmem::find(&marks, &form).is_none() && known.insert(form.clone()) {
+                    masker.add_form(form, index);
+                }
+            }
         }
         masker
     }
 
-    fn add_secret(&mut self, secret: &Secret, index: usize) {
-        for form in exact::forms(secret) {
-            let is_known = self.forms.iter().any(|(known, _)| *known == form);
-            if is_known || self.marks.hold(&form) {
-                continue;
-            }
-            let anchor: Vec<Class> = form.iter().take(8).map(|byte| Class::of(&[*byte])).collect();
-            self.filter.add(&anchor, Trigger::Exact(self.forms.len() as u32));
-            self.forms.push((form, index));
-        }
+    fn add_form(&mut self, form: Vec<u8>, name: usize) {
+        let anchor: Vec<Class> = form.iter().take(8).map(|byte| Class::of(&[*byte])).collect();
+        self.filter.add(&anchor, Trigger::Exact(self.forms.len() as u32));
+        self.forms.push((form, name));
     }
 
     /// Returns a whole line with its secrets masked; the line itself where it has none.
@@ -297,7 +299,6 @@ impl Masker {
             if spans.is_empty() {
                 return;
             }
-            // Borrowed from the masker alone; the text may change.
         }
         text.truncate(from);
         marks::write(text, LINE);

@@ -21,33 +21,166 @@ pub(super) enum Kind {
 }
 
 /// Parts of words that make a name a password's.
-const PASSWORDS: [&str; 5] = ["password", "passwd", "passphrase", "passcode", "pword"];
+const PASSWORDS: [&str; 4] = ["passcode", "passphrase", "passwd", "password"];
 /// Last words of names that speak of a secret and are none.
 const ABOUT: [&str; 66] = [
-    "age", "algorithm", "arn", "at", "attempts", "change", "changed", "class", "column", "count", "date", "days",
-    "enabled", "endpoint", "error", "errors", "exists", "expires", "expiry", "expiration", "field", "file", "filename",
-    "format", "function", "id", "ids", "in", "index", "invalid", "is", "label", "len", "length", "limit", "manager",
-    "max", "min", "mode", "name", "names", "path", "policy", "prefix", "provider", "ref", "refs", "required", "reset",
-    "rotation", "service", "size", "state", "status", "store", "strength", "time", "timeout", "ttl", "type", "types",
-    "uri", "url", "usage", "valid", "version",
+    "age",
+    "algorithm",
+    "arn",
+    "at",
+    "attempts",
+    "change",
+    "changed",
+    "class",
+    "column",
+    "count",
+    "date",
+    "days",
+    "enabled",
+    "endpoint",
+    "error",
+    "errors",
+    "exists",
+    "expiration",
+    "expires",
+    "expiry",
+    "field",
+    "file",
+    "filename",
+    "format",
+    "function",
+    "id",
+    "ids",
+    "in",
+    "index",
+    "invalid",
+    "is",
+    "label",
+    "len",
+    "length",
+    "limit",
+    "manager",
+    "max",
+    "min",
+    "mode",
+    "name",
+    "names",
+    "path",
+    "policy",
+    "prefix",
+    "provider",
+    "ref",
+    "refs",
+    "required",
+    "reset",
+    "rotation",
+    "service",
+    "size",
+    "state",
+    "status",
+    "store",
+    "strength",
+    "time",
+    "timeout",
+    "ttl",
+    "type",
+    "types",
+    "uri",
+    "url",
+    "usage",
+    "valid",
+    "version",
 ];
 /// Words before `token` that make it one of a text or a list.
 const OTHER_TOKENS: [&str; 27] = [
-    "bad", "bos", "cancellation", "cls", "completion", "continuation", "cursor", "eos", "expected", "illegal", "input",
-    "invalid", "max", "min", "next", "num", "of", "output", "pad", "page", "prompt", "sep", "stop", "sync", "total",
-    "unexpected", "unk",
+    "bad",
+    "bos",
+    "cancellation",
+    "cls",
+    "completion",
+    "continuation",
+    "cursor",
+    "eos",
+    "expected",
+    "illegal",
+    "input",
+    "invalid",
+    "max",
+    "min",
+    "next",
+    "num",
+    "of",
+    "output",
+    "pad",
+    "page",
+    "prompt",
+    "sep",
+    "stop",
+    "sync",
+    "total",
+    "unexpected",
+    "unk",
 ];
 /// Words before `key` that make it a secret one.
 const SECRET_KEYS: [&str; 46] = [
-    "access", "account", "admin", "aes", "anthropic", "api", "app", "application", "auth", "aws", "cipher", "client",
-    "consumer", "crypt", "crypto", "datadog", "deploy", "encryption", "encrypt", "functions", "gemini", "google", "hmac",
-    "integration", "jwt", "license", "mailgun", "maps", "master", "openai", "private", "root", "secret", "sendgrid",
-    "server", "service", "session", "shared", "sign", "signature", "signing", "storage", "stripe", "subscription",
-    "webhook", "xapi",
+    "access",
+    "account",
+    "admin",
+    "aes",
+    "anthropic",
+    "api",
+    "app",
+    "application",
+    "auth",
+    "aws",
+    "cipher",
+    "client",
+    "consumer",
+    "crypt",
+    "crypto",
+    "datadog",
+    "deploy",
+    "encrypt",
+    "encryption",
+    "functions",
+    "gemini",
+    "google",
+    "hmac",
+    "integration",
+    "jwt",
+    "license",
+    "mailgun",
+    "maps",
+    "master",
+    "openai",
+    "private",
+    "root",
+    "secret",
+    "sendgrid",
+    "server",
+    "service",
+    "session",
+    "shared",
+    "sign",
+    "signature",
+    "signing",
+    "storage",
+    "stripe",
+    "subscription",
+    "webhook",
+    "xapi",
 ];
 /// Names of cookies that carry a session.
 const SESSIONS: [&str; 9] = [
-    "sessionid", "phpsessid", "jsessionid", "sessid", "sid", "session", "csrftoken", "aspsessionid", "xsrftoken",
+    "aspsessionid",
+    "csrftoken",
+    "jsessionid",
+    "phpsessid",
+    "sessid",
+    "session",
+    "sessionid",
+    "sid",
+    "xsrftoken",
 ];
 /// Names that look like secrets and are known to be none.
 const HARMLESS: [&str; 3] = ["oldpwd", "pwd", "ssh_auth_sock"];
@@ -65,7 +198,18 @@ pub fn is_secret_name(name: &str) -> bool {
     let words = Words::of(name.as_bytes());
     kind_of_words(&words, is_constant(name.as_bytes())).is_some()
         || words.iter().any(|word| {
-            matches!(word, b"pass" | b"pw" | b"pat" | b"creds" | b"credential" | b"credentials" | b"salt" | b"dsn" | b"auth")
+            matches!(
+                word,
+                b"pass"
+                    | b"pw"
+                    | b"pat"
+                    | b"creds"
+                    | b"credential"
+                    | b"credentials"
+                    | b"salt"
+                    | b"dsn"
+                    | b"auth"
+            )
         })
 }
 
@@ -75,8 +219,8 @@ pub(super) fn kind(name: &[u8]) -> Option<Kind> {
 }
 
 fn kind_of_words(words: &Words, constant: bool) -> Option<Kind> {
-    let last = words.from_end(0)?;
-    let before = words.from_end(1).unwrap_or_default();
+    let last = words.back(0)?;
+    let before = words.back(1).unwrap_or_default();
     if matches!(last, b"cookie" | b"cookies") {
         return Some(Kind::Cookies);
     }
@@ -90,10 +234,14 @@ fn kind_of_words(words: &Words, constant: bool) -> Option<Kind> {
     if several && is_one_of(last, &ABOUT) {
         return None;
     }
-    if words.iter().any(|word| PASSWORDS.iter().any(|part| holds(word, part))) || last == b"pwd" || last == b"pw" {
+    let is_password = |word: &[u8]| holds(word, "pass") && PASSWORDS.iter().any(|part| holds(word, part));
+    if words.iter().any(is_password) || last == b"pwd" || last == b"pw" {
         return Some(Kind::Secret("password"));
     }
-    if words.iter().any(|word| ends_with(word, "secret") || word.starts_with(b"secretkey") || word == b"secrets") {
+    if words
+        .iter()
+        .any(|word| ends_with(word, "secret") || word.starts_with(b"secretkey") || word == b"secrets")
+    {
         let aws = words.iter().any(|word| word == b"access");
         return Some(Kind::Secret(if aws { "aws-secret-key" } else { "secret" }));
     }
@@ -106,7 +254,8 @@ fn kind_of_words(words: &Words, constant: bool) -> Option<Kind> {
 
 fn kind_of_key(words: &Words, last: &[u8], before: &[u8], constant: bool) -> Option<Kind> {
     let apikey = words.iter().any(|word| ends_with(word, "apikey"));
-    let joined = ["accesskey", "authkey", "accountkey", "masterkey"].iter().any(|joined| last == joined.as_bytes());
+    let joined =
+        ["accesskey", "authkey", "accountkey", "masterkey"].iter().any(|joined| last == joined.as_bytes());
     let pair = words.pairs().any(|(one, two)| two == b"key" && is_one_of(one, &SECRET_KEYS));
     if apikey || joined || pair {
         return Some(Kind::Random("api-key", RANDOM_LEAST));
@@ -128,8 +277,9 @@ pub(super) fn is_constant(name: &[u8]) -> bool {
     name.contains(&b'_') && !name.iter().any(u8::is_ascii_lowercase)
 }
 
+/// Tables are sorted, since names are asked for wherever prose speaks of secrets.
 fn is_one_of(word: &[u8], table: &[&str]) -> bool {
-    table.iter().any(|entry| word == entry.as_bytes())
+    table.binary_search_by(|entry| entry.as_bytes().cmp(word)).is_ok()
 }
 
 fn ends_with(word: &[u8], end: &str) -> bool {
@@ -137,7 +287,8 @@ fn ends_with(word: &[u8], end: &str) -> bool {
 }
 
 fn holds(word: &[u8], part: &str) -> bool {
-    word.windows(part.len()).any(|window| window == part.as_bytes())
+    let part = part.as_bytes();
+    word.windows(part.len()).any(|window| window[0] == part[0] && window == part)
 }
 
 /// The words of a name, in small letters and without the digits behind them.
@@ -189,7 +340,7 @@ impl Words {
         (1..self.count).map(|index| (self.word(index - 1), self.word(index)))
     }
 
-    fn from_end(&self, back: usize) -> Option<&[u8]> {
+    fn back(&self, back: usize) -> Option<&[u8]> {
         Some(self.word(self.count.checked_sub(back + 1)?))
     }
 }
@@ -200,7 +351,8 @@ fn begins_word(name: &[u8], at: usize) -> bool {
     let Some(before) = at.checked_sub(1).map(|before| name[before]) else { return false };
     let next_is_small = name.get(at + 1).is_some_and(u8::is_ascii_lowercase);
     !name[at].is_ascii_alphanumeric()
-        || name[at].is_ascii_uppercase() && (before.is_ascii_lowercase() || before.is_ascii_uppercase() && next_is_small)
+        || name[at].is_ascii_uppercase()
+            && (before.is_ascii_lowercase() || before.is_ascii_uppercase() && next_is_small)
 }
 
 #[cfg(test)]
@@ -210,15 +362,44 @@ mod tests {
     #[test]
     fn names_of_variables_that_hold_secrets_are_known() {
         for name in [
-            "API_KEY", "github_token", "GITHUBTOKEN", "DB_PASSWORD", "DB_PWD", "PGPASSWORD", "SECRET_KEY_BASE",
-            "CLIENT_SECRET", "SENTRY_DSN", "BASIC_AUTH", "GOOGLE_APPLICATION_CREDENTIALS", "--token",
-            "KEY_PASSPHRASE", "aws.secret.access", "MYSQL_PASS", "STRIPE_KEY", "apiKey", "AccountKey",
+            "API_KEY",
+            "github_token",
+            "GITHUBTOKEN",
+            "DB_PASSWORD",
+            "DB_PWD",
+            "PGPASSWORD",
+            "SECRET_KEY_BASE",
+            "CLIENT_SECRET",
+            "SENTRY_DSN",
+            "BASIC_AUTH",
+            "GOOGLE_APPLICATION_CREDENTIALS",
+            "--token",
+            "KEY_PASSPHRASE",
+            "aws.secret.access",
+            "MYSQL_PASS",
+            "STRIPE_KEY",
+            "apiKey",
+            "AccountKey",
         ] {
             assert!(is_secret_name(name), "{name}");
         }
         for name in [
-            "PWD", "OLDPWD", "HOME", "PATH", "KEYBOARD", "MONKEY", "TOKENIZERS_PARALLELISM", "GIT_AUTHOR_NAME",
-            "SSH_AUTH_SOCK", "COMPASS", "PORT", "PATTERN", "MAX_TOKENS", "SECRET_NAME", "TOKEN_URL", "",
+            "PWD",
+            "OLDPWD",
+            "HOME",
+            "PATH",
+            "KEYBOARD",
+            "MONKEY",
+            "TOKENIZERS_PARALLELISM",
+            "GIT_AUTHOR_NAME",
+            "SSH_AUTH_SOCK",
+            "COMPASS",
+            "PORT",
+            "PATTERN",
+            "MAX_TOKENS",
+            "SECRET_NAME",
+            "TOKEN_URL",
+            "",
         ] {
             assert!(!is_secret_name(name), "{name}");
         }
@@ -246,6 +427,13 @@ mod tests {
             ("secretName", None),
         ] {
             assert_eq!(kind(name.as_bytes()), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn tables_are_sorted() {
+        for table in [ABOUT.as_slice(), &OTHER_TOKENS, &SECRET_KEYS, &SESSIONS] {
+            assert!(table.is_sorted(), "{table:?}");
         }
     }
 }

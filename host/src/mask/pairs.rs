@@ -160,7 +160,8 @@ impl<'t> Pair<'t> {
 
     fn found(&self, (start, end): (usize, usize), mark: &'static str) -> Found {
         let is_number = self.text[start..end].iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
-        let quote = self.quote.filter(|_| is_number && self.quoted.is_none() && self.delimiter == Delimiter::Colon);
+        let quote =
+            self.quote.filter(|_| is_number && self.quoted.is_none() && self.delimiter == Delimiter::Colon);
         Found { start, end, mark, quote }
     }
 
@@ -175,7 +176,8 @@ impl<'t> Pair<'t> {
             },
             None => {
                 let length = rest.iter().position(|byte| self.terminates(*byte)).unwrap_or(rest.len());
-                let encoded = (self.delimiter == Delimiter::Encoded).then(|| encoded_end(&rest[..length])).flatten();
+                let encoded =
+                    (self.delimiter == Delimiter::Encoded).then(|| encoded_end(&rest[..length])).flatten();
                 let length = encoded.unwrap_or(length);
                 (self.value + length, self.value + length < limit || limit == self.text.len())
             }
@@ -184,7 +186,10 @@ impl<'t> Pair<'t> {
 
     /// Returns whether a value without quotes ends at this byte.
     fn terminates(&self, byte: u8) -> bool {
-        if byte.is_ascii_whitespace() || byte.is_ascii_control() || matches!(byte, b'"' | b'\'' | b'`' | b'<' | b'\\') {
+        if byte.is_ascii_whitespace()
+            || byte.is_ascii_control()
+            || matches!(byte, b'"' | b'\'' | b'`' | b'<' | b'\\')
+        {
             return true;
         }
         // A variable of the environment ends with its line, whatever is in it.
@@ -194,12 +199,19 @@ impl<'t> Pair<'t> {
     /// Returns the value as far as it decides, and whether it is whole.
     fn seen(&self) -> Option<(&'t [u8], bool)> {
         let (end, ended) = self.end(READ);
-        if self.quoted.is_some() && !ended && !self.open && end == self.text.len() && self.text[self.value..end].contains(&b' ') {
+        if self.quoted.is_some()
+            && !ended
+            && !self.open
+            && end == self.text.len()
+            && self.text[self.value..end].contains(&b' ')
+        {
             // A quote that nothing closes was an apostrophe.
             return None;
         }
         let value = &self.text[self.value..end];
-        (!values::is_placeholder(value) || self.cut_off(end)).then_some((value, ended)).filter(|_| !value.is_empty())
+        (!values::is_placeholder(value) || self.cut_off(end))
+            .then_some((value, ended))
+            .filter(|_| !value.is_empty())
     }
 
     fn cut_off(&self, end: usize) -> bool {
@@ -242,7 +254,8 @@ impl<'t> Pair<'t> {
     fn is_code(&self, value: &[u8], next: u8) -> bool {
         let before = &self.text[self.name.0.saturating_sub(READ)..self.name.0];
         let in_call = matches!(next, b')' | b',') && before.contains(&b'(');
-        values::is_code(value, next) || in_call && value.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
+        values::is_code(value, next)
+            || in_call && value.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
     }
 
     fn random(&self, least: usize) -> Option<(usize, usize)> {
@@ -251,7 +264,8 @@ impl<'t> Pair<'t> {
         let next = byte_at(self.text, end);
         let scheme = scheme_length(value);
         let secret = &value[scheme..];
-        let accepted = self.cut_off(end) || (values::is_random(secret, least) && !values::is_code(secret, next));
+        let accepted =
+            self.cut_off(end) || (values::is_random(secret, least) && !values::is_code(secret, next));
         let (start, end) = self.whole();
         accepted.then_some((start + scheme, end))
     }
@@ -264,7 +278,8 @@ impl<'t> Pair<'t> {
         if rest.quoted.is_none() && (name.starts_with(b"Digest") || name.starts_with(b"AWS4")) {
             // Several fields, of which any may be the secret.
             let line = &self.text[rest.value..];
-            let length = line.iter().position(|byte| matches!(byte, b'\n' | b'\r' | b'\'')).unwrap_or(line.len());
+            let length =
+                line.iter().position(|byte| matches!(byte, b'\n' | b'\r' | b'\'')).unwrap_or(line.len());
             return (length > 0).then_some((rest.value, rest.value + length));
         }
         let (value, _) = rest.seen()?;
@@ -284,7 +299,9 @@ impl<'t> Pair<'t> {
             at += cookie.len() + 1;
             let Some(equals) = cookie.iter().position(|byte| *byte == b'=') else { continue };
             let value = &cookie[equals + 1..];
-            let stop = value.iter().position(|byte| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'\\'));
+            let stop = value
+                .iter()
+                .position(|byte| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'\\'));
             let value = &value[..stop.unwrap_or(value.len())];
             let ends = start + equals + 1 + value.len();
             if values::is_placeholder(value) || !(values::is_random(value, 8) || self.cut_off(ends)) {
@@ -308,7 +325,10 @@ fn delimiter(text: &[u8], name: (usize, usize), quoted: bool, at: usize) -> Opti
         b'=' if matches!(next, b'=' | b'~') => None,
         b'=' => Some((Delimiter::Equals, if next == b'>' { 2 } else { 1 })),
         b':' if next == b':' || rest.starts_with(b"://") => None,
-        b':' => Some((if next == b'=' { Delimiter::Equals } else { Delimiter::Colon }, if next == b'=' { 2 } else { 1 })),
+        b':' => Some((
+            if next == b'=' { Delimiter::Equals } else { Delimiter::Colon },
+            if next == b'=' { 2 } else { 1 },
+        )),
         b'%' if rest.len() > 2 && next == b'3' => match rest[2] {
             b'D' | b'd' | b'A' | b'a' => Some((Delimiter::Encoded, 3)),
             _ => None,
@@ -354,14 +374,20 @@ fn quoted_length(rest: &[u8], quote: Quote) -> Option<usize> {
 /// Returns where a value in a URL's encoding ends: at an encoded `&`, quote, comma, brace or blank.
 fn encoded_end(value: &[u8]) -> Option<usize> {
     value.windows(3).position(|window| {
-        window[0] == b'%' && matches!(window[1..].to_ascii_uppercase().as_slice(), b"26" | b"22" | b"2C" | b"7D" | b"20" | b"3B")
+        window[0] == b'%'
+            && matches!(
+                window[1..].to_ascii_uppercase().as_slice(),
+                b"26" | b"22" | b"2C" | b"7D" | b"20" | b"3B"
+            )
     })
 }
 
 /// Returns the length of the scheme that a credential begins with, and its blank.
 pub(super) fn scheme_length(value: &[u8]) -> usize {
-    let word = value.iter().take(24).take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'-').count();
-    let known = ["bearer", "basic", "token", "digest", "apikey", "negotiate", "aws4-hmac-sha256", "key", "bot"];
+    let word =
+        value.iter().take(24).take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'-').count();
+    let known =
+        ["bearer", "basic", "token", "digest", "apikey", "negotiate", "aws4-hmac-sha256", "key", "bot"];
     let is_scheme = known.iter().any(|scheme| value[..word].eq_ignore_ascii_case(scheme.as_bytes()));
     let blanks = value[word..].iter().take(BLANKS).take_while(|byte| **byte == b' ').count();
     if !is_scheme || word == 0 {

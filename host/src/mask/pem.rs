@@ -46,7 +46,9 @@ pub(super) fn opening(text: &[u8], at: usize, ends: &mut bool) -> Option<Opening
     let body = marker_end(text, at + "-BEGIN".len())?;
     let label = &text[at..body];
     memmem::find(label, b"PRIVATE KEY")?;
-    let end = ends.then(|| memmem::find(&text[body..], b"--END ").or_else(|| memmem::find(&text[body..], b"-- END "))).flatten();
+    let end = ends
+        .then(|| memmem::find(&text[body..], b"--END ").or_else(|| memmem::find(&text[body..], b"-- END ")))
+        .flatten();
     if let Some(end) = end.map(|end| body + end) {
         let end = marker_end(text, end + "--END".len()).unwrap_or(text.len());
         return Some(Opening { start, end, goes_on: false });
@@ -71,11 +73,12 @@ pub(super) fn continued(block: Block, text: &[u8], mut found: impl FnMut(usize, 
         found(start, marker_end(text, end + "-END".len()).unwrap_or(text.len()));
         return None;
     }
+    let last = text.trim_ascii_end().len();
     let mut pieces = 0;
     let mut at = 0;
     while at < text.len() {
         let length = chars::run(text, at, piece, usize::MAX);
-        let is_last = at + length == text.trim_ascii_end().len();
+        let is_last = at + length == last;
         let field = &text[at..at + length];
         if length >= PIECE || (length > 0 && is_last && !is_ordinary(field)) {
             found(at, at + length);

@@ -68,7 +68,10 @@ impl UserRule {
         let number = compiled.capture_names().position(|name| name == Some(group));
         let number = number.or_else(|| group.parse().ok().filter(|number| *number < compiled.captures_len()));
         let number = number.ok_or_else(|| {
-            wrong(WrongRule::Group { asked: group.escape_debug().to_string(), groups: compiled.captures_len() - 1 })
+            wrong(WrongRule::Group {
+                asked: group.escape_debug().to_string(),
+                groups: compiled.captures_len() - 1,
+            })
         })?;
         Ok(Self { name: name.to_owned(), regex: compiled, group: number })
     }

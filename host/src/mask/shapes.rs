@@ -112,7 +112,7 @@ fn telegram_end(text: &[u8], colon: usize, least: usize, open: bool) -> Option<u
 
 /// A client secret: three bytes, a digit, `Q~`, and 31 to 34 bytes.
 pub(super) fn azure_secret(text: &[u8], at: usize, open: bool) -> Option<Place> {
-    if !text[at..].starts_with(b"8Q~") && !(byte_at(text, at).is_ascii_digit() && text[at + 1..].starts_with(b"Q~")) {
+    if !byte_at(text, at).is_ascii_digit() || !text[at + 1..].starts_with(b"Q~") {
         return None;
     }
     let start = at - chars::run_before(text, at, azure, 3);
@@ -139,7 +139,8 @@ pub(super) fn webhook(text: &[u8], at: usize, open: bool) -> Option<Place> {
         let host = at + chars::run(text, at, |byte| byte != b'/', 24) + 1;
         let kind = host + chars::run(text, host, |byte| byte != b'/', 16) + 1;
         let end = kind.min(text.len()) + chars::run(text, kind, path, 256);
-        return (end.saturating_sub(kind) >= 20 || open && end == text.len() && end > kind).then_some((kind, end));
+        return (end.saturating_sub(kind) >= 20 || open && end == text.len() && end > kind)
+            .then_some((kind, end));
     }
     if !rest.starts_with(b"/webhooks/") {
         return None;
@@ -149,7 +150,8 @@ pub(super) fn webhook(text: &[u8], at: usize, open: bool) -> Option<Place> {
     let start = id + digits + 1;
     let length = chars::run(text, start, base64_url, 256);
     let fits = digits >= 15 && byte_at(text, start - 1) == b'/';
-    (fits && (length >= 40 || open && start + length == text.len() && length > 0)).then_some((start, start + length))
+    (fits && (length >= 40 || open && start + length == text.len() && length > 0))
+        .then_some((start, start + length))
 }
 
 /// `Bearer` or `Basic` and a credential, wherever they stand.
@@ -233,7 +235,10 @@ mod tests {
     #[test]
     fn webhooks_lose_their_path() {
         let text = "https://hooks.slack.com/services/T00000000/B00000000/abcdefghijklmnopqrstuvwx";
-        assert_eq!(found(webhook, text, "hooks"), Some("T00000000/B00000000/abcdefghijklmnopqrstuvwx".into()));
+        assert_eq!(
+            found(webhook, text, "hooks"),
+            Some("T00000000/B00000000/abcdefghijklmnopqrstuvwx".into())
+        );
         assert_eq!(found(webhook, "POST /webhooks/stripe 200", "/webhook"), None);
     }
 }

@@ -21,7 +21,12 @@ pub(super) fn password(text: &[u8], at: usize, open: bool) -> Option<(usize, usi
         let cut_off = open && at + authority.len() == text.len() && !is_port;
         return cut_off.then_some((at + colon + 1, text.len()));
     };
-    within(text, at, at + user, authority[..user].iter().position(|byte| *byte == b':').map(|colon| (colon, 1)))
+    within(
+        text,
+        at,
+        at + user,
+        authority[..user].iter().position(|byte| *byte == b':').map(|colon| (colon, 1)),
+    )
 }
 
 /// The same where the address is encoded: `postgres%3A%2F%2Fuser%3Apassword%40host`.
@@ -74,7 +79,10 @@ mod tests {
             ("redis://:hunter2@cache", Some("hunter2")),
             ("a://u:p:@@h", Some("p:@")),
             ("amqp://guest:guest@localhost", Some("guest")),
-            ("https://9f86d081884c7d659a2feaa0c55ad015@o1.ingest.example/2", Some("9f86d081884c7d659a2feaa0c55ad015")),
+            (
+                "https://9f86d081884c7d659a2feaa0c55ad015@o1.ingest.example/2",
+                Some("9f86d081884c7d659a2feaa0c55ad015"),
+            ),
             ("http://127.0.0.1:8000/@vite/client", None),
             ("ssh://git@example.com/x", None),
             ("http://u:[masked:password]@h", None),
@@ -87,6 +95,9 @@ mod tests {
             assert_eq!(found, expected, "{text}");
         }
         let text = "u=postgres%3A%2F%2Fapp%3Ahunter2%40db%2Fshop";
-        assert_eq!(encoded_password(text.as_bytes(), 19).map(|(start, end)| &text[start..end]), Some("hunter2"));
+        assert_eq!(
+            encoded_password(text.as_bytes(), 19).map(|(start, end)| &text[start..end]),
+            Some("hunter2")
+        );
     }
 }

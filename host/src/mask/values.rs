@@ -6,16 +6,92 @@
 pub(super) const LOOKED_AT: usize = 64;
 
 /// What is written where a secret would stand, and ordinary words that follow `password:` and the like.
-const PLACEHOLDERS: [&str; 82] = [
-    "****", "accepted", "bearer", "basic", "bool", "boolean", "bytes", "changed", "changeme", "check", "created",
-    "default", "deleted", "denied", "digest", "disabled", "empty", "enabled", "error", "expired", "failed", "failure",
-    "false", "field", "filtered", "forbidden", "found", "generated", "hidden", "hide", "ignored", "incorrect",
-    "input", "int", "integer", "invalid", "length", "loaded", "masked", "mismatch", "missing", "must", "nan", "nil",
-    "none", "not", "null", "number", "object", "off", "okay", "option", "optional", "password", "present", "provided",
-    "read", "received", "redacted", "refresh", "rejected", "removed", "required", "reset", "revoked", "secret", "sent",
-    "set", "str", "string", "success", "test", "text", "token", "true", "undefined", "unknown", "unset", "updated",
-    "valid", "value", "your",
+const PLACEHOLDERS: [&str; 81] = [
+    "accepted",
+    "basic",
+    "bearer",
+    "bool",
+    "boolean",
+    "bytes",
+    "changed",
+    "changeme",
+    "check",
+    "created",
+    "default",
+    "deleted",
+    "denied",
+    "digest",
+    "disabled",
+    "empty",
+    "enabled",
+    "error",
+    "expired",
+    "failed",
+    "failure",
+    "false",
+    "field",
+    "filtered",
+    "forbidden",
+    "found",
+    "generated",
+    "hidden",
+    "hide",
+    "ignored",
+    "incorrect",
+    "input",
+    "int",
+    "integer",
+    "invalid",
+    "length",
+    "loaded",
+    "masked",
+    "mismatch",
+    "missing",
+    "must",
+    "nan",
+    "nil",
+    "none",
+    "not",
+    "null",
+    "number",
+    "object",
+    "off",
+    "okay",
+    "option",
+    "optional",
+    "password",
+    "present",
+    "provided",
+    "read",
+    "received",
+    "redacted",
+    "refresh",
+    "rejected",
+    "removed",
+    "required",
+    "reset",
+    "revoked",
+    "secret",
+    "sent",
+    "set",
+    "str",
+    "string",
+    "success",
+    "test",
+    "text",
+    "token",
+    "true",
+    "undefined",
+    "unknown",
+    "unset",
+    "updated",
+    "valid",
+    "value",
+    "your",
 ];
+
+/// Bytes of the longest of them.
+const LONGEST_PLACEHOLDER: usize = 9;
 
 /// Returns whether a value stands in a secret's place: nothing, a mark, a word for "none", a reference to where the
 /// secret is.
@@ -26,17 +102,36 @@ pub(super) fn is_placeholder(value: &[u8]) -> bool {
         return true;
     }
     const REFERENCES: [&[u8]; 16] = [
-        b"[", b"<", b"{", b"$", b"(", b"%(", b"%s", b"%v", b"***", b"...", b"process.env", b"os.environ", b"env.",
-        b"env(", b"ENV[", b"secrets.",
+        b"[",
+        b"<",
+        b"{",
+        b"$",
+        b"(",
+        b"%(",
+        b"%s",
+        b"%v",
+        b"***",
+        b"...",
+        b"process.env",
+        b"os.environ",
+        b"env.",
+        b"env(",
+        b"ENV[",
+        b"secrets.",
     ];
-    REFERENCES.iter().any(|reference| value.starts_with(reference)) || is_placeholder_word(value)
+    REFERENCES.iter().any(|reference| reference[0] == *first && value.starts_with(reference))
+        || is_placeholder_word(value)
 }
 
 fn is_placeholder_word(value: &[u8]) -> bool {
     // Punctuation behind a word is not of it: `password: incorrect.`
-    let end = value.iter().rposition(|byte| !matches!(byte, b'.' | b'!' | b':' | b'?')).map_or(0, |last| last + 1);
-    let word = &value[..end];
-    PLACEHOLDERS.iter().any(|placeholder| word.eq_ignore_ascii_case(placeholder.as_bytes()))
+    let end =
+        value.iter().rposition(|byte| !matches!(byte, b'.' | b'!' | b':' | b'?')).map_or(0, |last| last + 1);
+    let mut lower = [0; LONGEST_PLACEHOLDER];
+    let Some(lower) = lower.get_mut(..end) else { return false };
+    lower.copy_from_slice(&value[..end]);
+    lower.make_ascii_lowercase();
+    PLACEHOLDERS.binary_search_by(|placeholder| placeholder.as_bytes().cmp(lower)).is_ok()
 }
 
 /// Returns whether a value is random enough to be a key or token by its look alone.
@@ -81,7 +176,10 @@ fn is_word_or_number(segment: &[u8]) -> bool {
 /// Returns whether a value names a place: a path, or an address.
 pub(super) fn is_path(value: &[u8]) -> bool {
     let value = &value[..value.len().min(LOOKED_AT)];
-    if [b"./".as_slice(), b"../", b"~/", b"file:", b"http:", b"https:"].iter().any(|start| value.starts_with(start)) {
+    if [b"./".as_slice(), b"../", b"~/", b"file:", b"http:", b"https:"]
+        .iter()
+        .any(|start| value.starts_with(start))
+    {
         return true;
     }
     value.starts_with(b"/") && !value.ends_with(b"=") && value.split(|byte| *byte == b'/').all(is_wordy)
@@ -132,12 +230,33 @@ fn distinct(value: &[u8]) -> u32 {
 /// numbers, paths, hosts.
 pub(super) fn is_common(value: &[u8]) -> bool {
     const COMMON: [&str; 24] = [
-        "administrator", "application", "authorization", "changeme", "database", "debugging", "development",
-        "disabled", "example.com", "frontend", "guest:guest", "host.docker.internal", "localhost", "password",
-        "password1", "passwords", "postgres", "postgresql", "production", "rabbitmq", "required", "security", "staging",
+        "administrator",
+        "application",
+        "authorization",
+        "changeme",
+        "database",
+        "debugging",
+        "development",
+        "disabled",
+        "example.com",
+        "frontend",
+        "guest:guest",
+        "host.docker.internal",
+        "localhost",
+        "password",
+        "password1",
+        "passwords",
+        "postgres",
+        "postgresql",
+        "production",
+        "rabbitmq",
+        "required",
+        "security",
+        "staging",
         "username",
     ];
-    let is_number = value.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b',' | b'-' | b':' | b' '));
+    let is_number =
+        value.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b',' | b'-' | b':' | b' '));
     let lower = value.to_ascii_lowercase();
     let has_separator = value.iter().any(|byte| !byte.is_ascii_alphanumeric());
     is_number
@@ -156,15 +275,30 @@ mod tests {
     #[test]
     fn random_values_are_known_from_words() {
         for value in [
-            "9f86d081884c7d65", "dGhpc2lzYXRlc3Q5OQ", "abc123def456", "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
-            "Zm9vYmFyYmF6cXV4Zm9vYmFy", "x7Kp2mQ9vL",
+            "9f86d081884c7d65",
+            "dGhpc2lzYXRlc3Q5OQ",
+            "abc123def456",
+            "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
+            "Zm9vYmFyYmF6cXV4Zm9vYmFy",
+            "x7Kp2mQ9vL",
         ] {
             assert!(is_random(value.as_bytes(), 10), "{value}");
         }
         for value in [
-            "expired", "user-service-v2", "refresh_token", "127.0.0.1:8000", "2026-11-20", "1234567890123", "page_12",
-            "/var/run/secrets/token1", "./a1b2c3d4e5", "https://x9y8z7w6v5", "RefreshTokenExpired", "aaaaaaaaaa11",
-            "short1", "app.123.js",
+            "expired",
+            "user-service-v2",
+            "refresh_token",
+            "127.0.0.1:8000",
+            "2026-11-20",
+            "1234567890123",
+            "page_12",
+            "/var/run/secrets/token1",
+            "./a1b2c3d4e5",
+            "https://x9y8z7w6v5",
+            "RefreshTokenExpired",
+            "aaaaaaaaaa11",
+            "short1",
+            "app.123.js",
         ] {
             assert!(!is_random(value.as_bytes(), 10), "{value}");
         }
@@ -172,7 +306,9 @@ mod tests {
 
     #[test]
     fn placeholders_are_no_secrets() {
-        for value in ["", "***", "xxxx", "[masked:token]", "${TOKEN}", "<hidden>", "None", "incorrect.", "{{ x }}"] {
+        for value in
+            ["", "***", "xxxx", "[masked:token]", "${TOKEN}", "<hidden>", "None", "incorrect.", "{{ x }}"]
+        {
             assert!(is_placeholder(value.as_bytes()), "{value}");
         }
         for value in ["hunter2", "swordfish", "x", "*a"] {
@@ -181,8 +317,15 @@ mod tests {
     }
 
     #[test]
+    fn words_that_are_placeholders_are_sorted() {
+        assert!(PLACEHOLDERS.is_sorted());
+        assert_eq!(PLACEHOLDERS.iter().map(|word| word.len()).max(), Some(LONGEST_PLACEHOLDER));
+    }
+
+    #[test]
     fn code_is_no_secret() {
-        for (value, next) in [("self.password", b')'), ("token", b','), ("get", b'('), ("settings.KEY", b' ')] {
+        for (value, next) in [("self.password", b')'), ("token", b','), ("get", b'('), ("settings.KEY", b' ')]
+        {
             assert!(is_code(value.as_bytes(), next), "{value}");
         }
         for value in ["hunter2", "swordfish"] {
@@ -192,7 +335,9 @@ mod tests {
 
     #[test]
     fn common_values_are_not_looked_for() {
-        for value in ["production", "/var/lib/app", "db.internal.example", "12345678", "aaaaaaaa", "localhost"] {
+        for value in
+            ["production", "/var/lib/app", "db.internal.example", "12345678", "aaaaaaaa", "localhost"]
+        {
             assert!(is_common(value.as_bytes()), "{value}");
         }
         for value in ["swordfish", "hunter2hunter2", "x7Kp2mQ9vL", "correct horse battery"] {

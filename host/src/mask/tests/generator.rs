@@ -51,16 +51,26 @@ pub(super) const PROVIDERS: [Kind; 56] = [
     ("azure common key", |r| format!("{}JQQJ99{}AAAA{}", r.of(ALNUM, 52), r.of(ALNUM, 14), r.of(ALNUM, 8))),
     ("github token", |r| format!("{}{}", r.one(&["ghp_", "gho_", "ghu_", "ghs_", "ghr_"]), r.of(ALNUM, 36))),
     ("github fine-grained", |r| format!("github_pat_{}_{}", r.of(ALNUM, 22), r.of(ALNUM, 59))),
-    ("gitlab token", |r| format!("{}{}", r.one(&["glpat-", "gldt-", "glrt-", "glptt-", "glft-", "glsoat-"]), r.of(URL, 20))),
+    ("gitlab token", |r| {
+        format!("{}{}", r.one(&["glpat-", "gldt-", "glrt-", "glptt-", "glft-", "glsoat-"]), r.of(URL, 20))
+    }),
     ("gitlab routable", |r| format!("glpat-{}.01.{}", r.of(URL, 27), r.of(ALNUM, 9))),
-    ("slack bot", |r| format!("{}{}-{}-{}", r.one(&["xoxb-", "xoxp-"]), r.of(DIGITS, 12), r.of(DIGITS, 13), r.of(ALNUM, 24))),
+    ("slack bot", |r| {
+        format!("{}{}-{}-{}", r.one(&["xoxb-", "xoxp-"]), r.of(DIGITS, 12), r.of(DIGITS, 13), r.of(ALNUM, 24))
+    }),
     ("slack app", |r| format!("xapp-1-A{}-{}-{}", r.of(BASE32, 10), r.of(DIGITS, 13), r.of(HEX, 64))),
-    ("slack webhook", |r| format!("hooks.slack.com/services/T{}/B{}/{}", r.of(BASE32, 8), r.of(BASE32, 10), r.of(ALNUM, 24))),
-    ("stripe key", |r| format!("{}{}", r.one(&["sk_live_", "sk_test_", "rk_live_", "rk_test_"]), r.of(ALNUM, 24))),
+    ("slack webhook", |r| {
+        format!("hooks.slack.com/services/T{}/B{}/{}", r.of(BASE32, 8), r.of(BASE32, 10), r.of(ALNUM, 24))
+    }),
+    ("stripe key", |r| {
+        format!("{}{}", r.one(&["sk_live_", "sk_test_", "rk_live_", "rk_test_"]), r.of(ALNUM, 24))
+    }),
     ("stripe long key", |r| format!("sk_live_51{}", r.of(ALNUM, 97))),
     ("webhook secret", |r| format!("whsec_{}", r.of(ALNUM, 32))),
     ("openai old key", |r| format!("sk-{}T3BlbkFJ{}", r.of(ALNUM, 20), r.of(ALNUM, 20))),
-    ("openai project key", |r| format!("{}{}", r.one(&["sk-proj-", "sk-svcacct-", "sk-admin-"]), r.of(ALNUM, 120))),
+    ("openai project key", |r| {
+        format!("{}{}", r.one(&["sk-proj-", "sk-svcacct-", "sk-admin-"]), r.of(ALNUM, 120))
+    }),
     ("anthropic key", |r| format!("sk-ant-{}-{}AA", r.one(&["api03", "admin01", "oat01"]), r.of(URL, 93))),
     ("npm token", |r| format!("npm_{}", r.of(ALNUM, 36))),
     ("pypi token", |r| format!("pypi-AgEIcHlwaS5vcmc{}{}", r.of(URL, 130), r.of(ALNUM, 1))),
@@ -72,7 +82,9 @@ pub(super) const PROVIDERS: [Kind; 56] = [
     ("cloudflare token", |r| format!("{}{}", r.one(&["cfut_", "cfat_", "cfk_"]), r.of(ALNUM, 48))),
     ("cloudflare origin key", |r| format!("v1.0-{}-{}", r.of(HEX, 24), r.of(HEX, 146))),
     ("discord token", discord),
-    ("discord webhook", |r| format!("discord.com/api/webhooks/{}/{}{}", r.of(DIGITS, 19), r.of(URL, 67), r.of(ALNUM, 1))),
+    ("discord webhook", |r| {
+        format!("discord.com/api/webhooks/{}/{}{}", r.of(DIGITS, 19), r.of(URL, 67), r.of(ALNUM, 1))
+    }),
     ("telegram token", |r| format!("1{}:AA{}{}", r.of(DIGITS, 9), r.of(URL, 32), r.of(ALNUM, 1))),
     ("telegram address", |r| format!("/bot1{}:{}{}/getMe", r.of(DIGITS, 8), r.of(URL, 34), r.of(ALNUM, 1))),
     ("shopify token", |r| format!("{}{}", r.one(&["shpat_", "shpca_", "shppa_", "shpss_"]), r.of(HEX, 32))),
@@ -83,10 +95,32 @@ pub(super) const PROVIDERS: [Kind; 56] = [
     ("databricks token", |r| format!("dapi{}", r.of(HEX, 32))),
     ("vault token", |r| format!("{}{}{}", r.one(&["hvs.", "hvb.", "hvr."]), r.of(URL, 90), r.of(ALNUM, 1))),
     ("age key", |r| format!("AGE-SECRET-KEY-1{}", r.of(BECH32, 58))),
-    ("jwt", |r| format!("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ{}.{}{}", r.of(URL, 60), r.of(URL, 42), r.of(ALNUM, 1))),
-    ("jwe", |r| format!("eyJhbGciOiJkaXIi{}..{}.{}.{}{}", r.of(URL, 20), r.of(URL, 16), r.of(URL, 60), r.of(URL, 21), r.of(ALNUM, 1))),
+    ("jwt", |r| {
+        format!(
+            "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ{}.{}{}",
+            r.of(URL, 60),
+            r.of(URL, 42),
+            r.of(ALNUM, 1)
+        )
+    }),
+    ("jwe", |r| {
+        format!(
+            "eyJhbGciOiJkaXIi{}..{}.{}.{}{}",
+            r.of(URL, 20),
+            r.of(URL, 16),
+            r.of(URL, 60),
+            r.of(URL, 21),
+            r.of(ALNUM, 1)
+        )
+    }),
     ("private key in base64", |r| format!("LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t{}", r.of(ALNUM, 200))),
-    ("private key in a line", |r| format!("-----BEGIN PRIVATE KEY-----\\n{}\\n{}\\n-----END PRIVATE KEY-----", r.of(STANDARD, 64), r.of(STANDARD, 40))),
+    ("private key in a line", |r| {
+        format!(
+            "-----BEGIN PRIVATE KEY-----\\n{}\\n{}\\n-----END PRIVATE KEY-----",
+            r.of(STANDARD, 64),
+            r.of(STANDARD, 40)
+        )
+    }),
     ("docker token", |r| format!("dckr_pat_{}{}", r.of(URL, 26), r.of(ALNUM, 1))),
     ("grafana token", |r| format!("glsa_{}_{}", r.of(ALNUM, 32), r.of(HEX, 8))),
     ("linear key", |r| format!("lin_api_{}", r.of(ALNUM, 40))),

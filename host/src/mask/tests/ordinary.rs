@@ -57,8 +57,8 @@ const SHAPES: [&str; 40] = [
 ];
 
 const WORDS: [&str; 12] = [
-    "apple", "river", "window", "orange", "market", "silver", "garden", "planet", "button", "ticket", "basket",
-    "letter",
+    "apple", "river", "window", "orange", "market", "silver", "garden", "planet", "button", "ticket",
+    "basket", "letter",
 ];
 
 fn fill(shape: &str, random: &mut Random) -> String {
@@ -73,7 +73,13 @@ fn fill(shape: &str, random: &mut Random) -> String {
             b's' => random.of(HEX, 8),
             b'n' => (random.next() % 100_000).to_string(),
             b'b' => random.of(STANDARD, 44),
-            b'i' => if random.below(2) == 0 { random.of(ALNUM, 8) } else { random.of(URL, 8).replace('-', "0") },
+            b'i' => {
+                if random.below(2) == 0 {
+                    random.of(ALNUM, 8)
+                } else {
+                    random.of(URL, 8).replace('-', "0")
+                }
+            }
             _ => WORDS[random.below(WORDS.len())].to_owned(),
         });
         rest = &rest[at + 2..];

@@ -11,9 +11,10 @@ const SEEN: usize = 11;
 
 /// Returns whether so many bytes in a row of a secret are in a text.
 fn shows(text: &str, secret: &str, count: usize) -> bool {
-    secret.as_bytes().windows(count.min(secret.len())).any(|piece| {
-        text.as_bytes().windows(piece.len()).any(|window| window == piece)
-    })
+    secret
+        .as_bytes()
+        .windows(count.min(secret.len()))
+        .any(|piece| text.as_bytes().windows(piece.len()).any(|window| window == piece))
 }
 
 /// The part of a planted text that is secret: of an address its path.
@@ -218,11 +219,20 @@ fn tokens_without_a_form_are_known_by_their_name() {
 fn passwords_of_addresses_are_masked() {
     let masker = Masker::default();
     for (line, expected) in [
-        ("connecting to postgres://app:hunter2@db:5432/shop", "connecting to postgres://app:[masked:url-password]@db:5432/shop"),
+        (
+            "connecting to postgres://app:hunter2@db:5432/shop",
+            "connecting to postgres://app:[masked:url-password]@db:5432/shop",
+        ),
         (r#"{"u":"redis:\/\/:hunter2@cache\/0"}"#, r#"{"u":"redis:\/\/:[masked:url-password]@cache\/0"}"#),
         ("u=amqp%3A%2F%2Fapp%3Ahunter2%40mq%2Fv", "u=amqp%3A%2F%2Fapp%3A[masked:url-password]%40mq%2Fv"),
-        ("DATABASE_URL=mysql://root:s3cr3t!@127.0.0.1/x", "DATABASE_URL=mysql://root:[masked:url-password]@127.0.0.1/x"),
-        ("git clone https://bob:hunter2@example.com/x.git", "git clone https://bob:[masked:url-password]@example.com/x.git"),
+        (
+            "DATABASE_URL=mysql://root:s3cr3t!@127.0.0.1/x",
+            "DATABASE_URL=mysql://root:[masked:url-password]@127.0.0.1/x",
+        ),
+        (
+            "git clone https://bob:hunter2@example.com/x.git",
+            "git clone https://bob:[masked:url-password]@example.com/x.git",
+        ),
     ] {
         assert_eq!(masked(&masker, line), expected);
     }
@@ -232,7 +242,9 @@ fn passwords_of_addresses_are_masked() {
 fn private_keys_are_masked_over_lines() {
     let masker = Masker::default();
     let mut random = Random(5);
-    for label in ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "OPENSSH PRIVATE KEY", "PGP PRIVATE KEY BLOCK"] {
+    for label in
+        ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "OPENSSH PRIVATE KEY", "PGP PRIVATE KEY BLOCK"]
+    {
         for prefix in ["", "    ", "web-1  | ", "2026-11-20 08:29:25 INFO "] {
             let mut body: Vec<String> = (0..12).map(|_| random.of(STANDARD, 64)).collect();
             body.push(random.of(STANDARD, 18) + "==");
@@ -288,7 +300,10 @@ fn rules_of_the_users_mask_their_group() {
     ])
     .expect("few rules");
     let masker = Masker::new(&rules, &[]);
-    assert_eq!(masked(&masker, "see TICKET-12 and card 12345678"), "see [masked:ticket] and card [masked:card]");
+    assert_eq!(
+        masked(&masker, "see TICKET-12 and card 12345678"),
+        "see [masked:ticket] and card [masked:card]"
+    );
     let all = Rules::new(vec![UserRule::new("all", ".", None).expect("a rule")]).expect("few rules");
     let masker = Masker::new(&all, &[]);
     let once = masked(&masker, "abc");
@@ -301,7 +316,10 @@ fn json_stays_json() {
     let masker = Masker::default();
     for (line, expected) in [
         (r#"{"password":12345678,"a":1}"#, r#"{"password":"[masked:password]","a":1}"#),
-        (r#"{"password":null,"secret":true,"token":false}"#, r#"{"password":null,"secret":true,"token":false}"#),
+        (
+            r#"{"password":null,"secret":true,"token":false}"#,
+            r#"{"password":null,"secret":true,"token":false}"#,
+        ),
         (r#"{"password":"a\"b\\","a":1}"#, r#"{"password":"[masked:password]","a":1}"#),
         (r#"{"secret":{"a":1}}"#, r#"{"secret":{"a":1}}"#),
     ] {
