@@ -3,7 +3,6 @@
 //! A process with twenty secrets of its own, of which none is in the ordinary lines. The best of several rounds counts:
 //! the others measure the neighbours.
 
-#[allow(dead_code, reason = "only figures are wanted of it")]
 mod support;
 
 use std::hint::black_box;
