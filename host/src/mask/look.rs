@@ -3,7 +3,7 @@
 use super::pairs::{self, Found};
 use super::rules::Trigger;
 use super::tokens::{self, TOKENS};
-use super::{Masker, marks, pem, shapes, urls};
+use super::{Masker, chars, marks, pem, shapes, urls};
 
 /// Matches of one rule of the user's in one line; with more the rest of the line is masked, since a rule that reads to
 /// the line's end for each match would read it as often.
@@ -204,7 +204,8 @@ pub(super) fn user_rules<'m>(
 }
 
 /// Joins spans that overlap, and takes from them what lies before `from` and in marks; what is left is in order.
-pub(super) fn settle<'m>(spans: &mut Vec<Span<'m>>, marked: &[(usize, usize)], from: usize) {
+pub(super) fn settle<'m>(text: &[u8], spans: &mut Vec<Span<'m>>, marked: &[(usize, usize)], from: usize) {
+    spans.iter_mut().for_each(|span| take_escapes(text, span));
     spans.sort_by_key(|span| (span.start, span.end));
     let mut joined: Vec<Span<'m>> = Vec::with_capacity(spans.len());
     for span in spans.drain(..) {
@@ -235,6 +236,17 @@ pub(super) fn settle<'m>(spans: &mut Vec<Span<'m>>, marked: &[(usize, usize)], f
         if start < span.end {
             spans.push(Span { start, ..span });
         }
+    }
+}
+
+/// Takes into a span the halves of escapes at its ends, so that what is left of a string of JSON stays one.
+fn take_escapes(text: &[u8], span: &mut Span<'_>) {
+    let is_escaped = |at: usize| chars::run_before(text, at, |byte| byte == b'\\', usize::MAX) % 2 == 1;
+    if is_escaped(span.start) {
+        span.start -= 1;
+    }
+    if is_escaped(span.end) && span.end < text.len() {
+        span.end += 1;
     }
 }
 

@@ -276,7 +276,7 @@ impl Masker {
         let mut spans = look.spans;
         look::user_rules(self, text, &marked, &mut spans);
         spans.retain(|span| span.start < span.end);
-        look::settle(&mut spans, &marked, from);
+        look::settle(text, &mut spans, &marked, from);
         let last = spans.last().filter(|span| open && span.end == text.len());
         state.goes_on = last.map(|span| span.mark.to_owned());
         spans
@@ -295,7 +295,7 @@ impl Masker {
             spans = look.spans;
             look::user_rules(self, text, &marked, &mut spans);
             spans.retain(|span| span.start < span.end);
-            look::settle(&mut spans, &marked, from);
+            look::settle(text, &mut spans, &marked, from);
             if spans.is_empty() {
                 return;
             }

@@ -159,7 +159,8 @@ impl<'t> Pair<'t> {
     }
 
     fn found(&self, (start, end): (usize, usize), mark: &'static str) -> Found {
-        let is_number = self.text[start..end].iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
+        let of_number = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+' | b'e' | b'E');
+        let is_number = self.text[start..end].iter().all(of_number);
         let quote =
             self.quote.filter(|_| is_number && self.quoted.is_none() && self.delimiter == Delimiter::Colon);
         Found { start, end, mark, quote }
@@ -277,9 +278,7 @@ impl<'t> Pair<'t> {
         let name = &self.text[self.value..self.value + scheme];
         if rest.quoted.is_none() && (name.starts_with(b"Digest") || name.starts_with(b"AWS4")) {
             // Several fields, of which any may be the secret.
-            let line = &self.text[rest.value..];
-            let length =
-                line.iter().position(|byte| matches!(byte, b'\n' | b'\r' | b'\'')).unwrap_or(line.len());
+            let length = fields_length(&self.text[rest.value..]);
             return (length > 0).then_some((rest.value, rest.value + length));
         }
         let (value, _) = rest.seen()?;
@@ -371,6 +370,23 @@ fn quoted_length(rest: &[u8], quote: Quote) -> Option<usize> {
     None
 }
 
+/// Returns the length of the fields of a credential: `a="x", b=y`, up to a quote or an escape that is of none of them,
+/// since the header may stand in a string.
+fn fields_length(rest: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        let is_end = |byte: &u8| byte.is_ascii_control() || matches!(byte, b'"' | b'\'' | b'\\');
+        at += rest[at..].iter().position(is_end).unwrap_or(rest.len() - at);
+        let is_field = byte_at(rest, at) == b'"' && at > 0 && rest[at - 1] == b'=';
+        let value = rest.get(at + 1..).unwrap_or_default();
+        let closes = value.iter().take(READ).position(|byte| *byte == b'"').filter(|_| is_field);
+        match closes.map(|length| at + 1 + length + 1) {
+            Some(behind) if behind == rest.len() || matches!(rest[behind], b',' | b' ') => at = behind,
+            _ => return at,
+        }
+    }
+}
+
 /// Returns where a value in a URL's encoding ends: at an encoded `&`, quote, comma, brace or blank.
 fn encoded_end(value: &[u8]) -> Option<usize> {
     value.windows(3).position(|window| {
@@ -444,6 +460,11 @@ mod tests {
             (":password=>\"hunter2\"", ":password=>\"~\""),
             ("Authorization: Bearer abcdef", "Authorization: Bearer ~"),
             ("(b'authorization', b'Basic dXNlcjpwYXNz')", "(b'authorization', b'Basic ~')"),
+            (
+                "Authorization: Digest username=\"bob\", response=\"6629f\", qop=auth",
+                "Authorization: Digest ~",
+            ),
+            (r#"{"h":"Authorization: Digest x","a":1}"#, r#"{"h":"Authorization: Digest ~","a":1}"#),
             ("Cookie: theme=dark; sid=s%3A9f86d081884c; n=1", "Cookie: theme=dark; sid=~; n=1"),
             ("Password=Hunter2!;Server=db", "Password=~;Server=db"),
             (r"\npassword=hunter2\nuser=bob", r"\npassword=~\nuser=bob"),

@@ -54,7 +54,7 @@ pub(super) fn opening(text: &[u8], at: usize, ends: &mut bool) -> Option<Opening
         return Some(Opening { start, end, goes_on: false });
     }
     *ends = false;
-    Some(Opening { start, end: body + chars::run(text, body, piece, usize::MAX), goes_on: true })
+    Some(Opening { start, end: body + piece_length(text, body), goes_on: true })
 }
 
 /// Returns the end of the dashes behind a label that begins at `at`.
@@ -77,7 +77,7 @@ pub(super) fn continued(block: Block, text: &[u8], mut found: impl FnMut(usize, 
     let mut pieces = 0;
     let mut at = 0;
     while at < text.len() {
-        let length = chars::run(text, at, piece, usize::MAX);
+        let length = piece_length(text, at);
         let is_last = at + length == last;
         let field = &text[at..at + length];
         if length >= PIECE || (length > 0 && is_last && !is_ordinary(field)) {
@@ -94,6 +94,12 @@ pub(super) fn continued(block: Block, text: &[u8], mut found: impl FnMut(usize, 
 
 fn is_ordinary(field: &[u8]) -> bool {
     !field.contains(&b'=') && values::is_wordy(field)
+}
+
+/// Returns the length of a piece of a key. A backslash at its end escapes what follows it.
+fn piece_length(text: &[u8], at: usize) -> usize {
+    let length = chars::run(text, at, piece, usize::MAX);
+    length - chars::run_before(text, at + length, |byte| byte == b'\\', length)
 }
 
 /// What the lines of a key are made of; a key inside a string has `\n` for its line ends.

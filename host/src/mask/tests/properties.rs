@@ -17,7 +17,7 @@ fn rich() -> Masker {
 }
 
 /// Pieces that rules look for, so that random texts come near to what they match.
-const PIECES: [&str; 44] = [
+const PIECES: [&str; 45] = [
     "password",
     "secret",
     "token",
@@ -62,12 +62,34 @@ const PIECES: [&str; 44] = [
     "\n",
     "é",
     "TElM",
+    "\nightly-horse\\",
 ];
 
 fn text() -> impl Strategy<Value = Vec<u8>> {
     let piece = (0..PIECES.len()).prop_map(|index| PIECES[index].as_bytes().to_vec());
     let noise = prop::collection::vec(any::<u8>(), 0..4);
     prop::collection::vec(prop_oneof![4 => piece, 1 => noise], 0..24).prop_map(|pieces| pieces.concat())
+}
+
+/// Objects whose names and texts come near to what rules match; some texts are JSON themselves.
+fn json() -> impl Strategy<Value = serde_json::Value> {
+    let words = || text().prop_map(|text| String::from_utf8_lossy(&text).into_owned());
+    let leaf = prop_oneof![
+        3 => words().prop_map(serde_json::Value::from),
+        1 => any::<u32>().prop_map(serde_json::Value::from),
+        1 => any::<f64>().prop_map(serde_json::Value::from),
+        1 => any::<bool>().prop_map(serde_json::Value::from),
+        1 => Just(serde_json::Value::Null),
+    ];
+    let name = prop_oneof![3 => (0..6_usize).prop_map(|index| PIECES[index].to_owned()), 1 => words()];
+    leaf.prop_recursive(3, 12, 4, move |inner| {
+        prop_oneof![
+            3 => prop::collection::vec((name.clone(), inner.clone()), 0..4)
+                .prop_map(|fields| serde_json::Value::Object(fields.into_iter().collect())),
+            1 => prop::collection::vec(inner.clone(), 0..4).prop_map(serde_json::Value::from),
+            1 => inner.prop_map(|value| serde_json::Value::from(value.to_string())),
+        ]
+    })
 }
 
 proptest! {
@@ -84,6 +106,16 @@ proptest! {
             );
             prop_assert!(matches!(again, Cow::Borrowed(_)));
         }
+    }
+
+    #[test]
+    fn a_line_of_json_stays_one(value in json()) {
+        let secrets = [Secret::new("DB_PASSWORD", "s3cr3t-horse\"9"), Secret::new("ODD", "nightly-horse\\")];
+        let masker = Masker::new(&Rules::default(), &secrets);
+        let line = value.to_string();
+        let shown = masker.mask_line(&mut MaskState::default(), line.as_bytes()).into_owned();
+        let read: Result<serde_json::Value, _> = serde_json::from_slice(&shown);
+        prop_assert!(read.is_ok(), "{} became {}", line, String::from_utf8_lossy(&shown));
     }
 
     #[test]
