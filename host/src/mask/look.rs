@@ -151,7 +151,13 @@ impl<'m, 't> Look<'m, 't> {
     fn key(&mut self, at: usize) {
         if let Some(opening) = pem::opening(self.text, at, &mut self.key_may_end) {
             self.key_goes_on |= opening.goes_on;
+            let (from, until) = (opening.end, opening.pieces_until);
+            let spans = &mut self.spans;
+            pem::continued(pem::Block::BEGUN, &self.text[from..until], |start, end| {
+                spans.push(Span::new(from + start, from + end, "private-key", Rank::Form));
+            });
             self.form(Some((opening.start, opening.end)), "private-key");
+            self.tokens_until = until;
         }
     }
 

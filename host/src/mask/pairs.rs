@@ -172,17 +172,38 @@ impl<'t> Pair<'t> {
         let rest = &self.text[self.value..limit];
         match self.quoted {
             Some(quote) => match quoted_length(rest, quote) {
-                Some(length) => (self.value + length, true),
+                Some(length) => (self.value + self.within_json(rest, length), true),
+                // A quote that nothing closes was an apostrophe, unless the rest is yet to come.
+                None if limit == self.text.len() && !self.open => {
+                    (self.value + self.unquoted_length(rest), true)
+                }
                 None => (limit, false),
             },
             None => {
-                let length = rest.iter().position(|byte| self.terminates(*byte)).unwrap_or(rest.len());
-                let encoded =
-                    (self.delimiter == Delimiter::Encoded).then(|| encoded_end(&rest[..length])).flatten();
-                let length = encoded.unwrap_or(length);
+                let length = self.unquoted_length(rest);
                 (self.value + length, self.value + length < limit || limit == self.text.len())
             }
         }
+    }
+
+    fn unquoted_length(&self, rest: &[u8]) -> usize {
+        let length = rest.iter().position(|byte| self.terminates(*byte)).unwrap_or(rest.len());
+        let encoded = (self.delimiter == Delimiter::Encoded).then(|| encoded_end(&rest[..length]));
+        encoded.flatten().unwrap_or(length)
+    }
+
+    /// Returns the length of a value in quotes; in a line of JSON no string ends another.
+    fn within_json(&self, rest: &[u8], length: usize) -> usize {
+        let is_string = self.quoted.is_some_and(|quote| quote.closes == b"\"");
+        let crossed = memchr::memchr(b'"', &rest[..length]).filter(|_| !is_string && is_json(self.text));
+        crossed.map_or(length, |at| at - chars::run_before(rest, at, |byte| byte == b'\\', at))
+    }
+
+    /// Returns whether the value's quote is in truth the one that ends a string of JSON: `"password="`.
+    fn is_behind_string(&self) -> bool {
+        let plain = self.quoted.is_some_and(|quote| quote.backslashes == 0 && quote.closes == b"\"");
+        let named = self.quote.is_some_and(|(start, end)| &self.text[start..end] == b"\"");
+        plain && !named && is_json(self.text)
     }
 
     /// Returns whether a value without quotes ends at this byte.
@@ -199,16 +220,10 @@ impl<'t> Pair<'t> {
 
     /// Returns the value as far as it decides, and whether it is whole.
     fn seen(&self) -> Option<(&'t [u8], bool)> {
-        let (end, ended) = self.end(READ);
-        if self.quoted.is_some()
-            && !ended
-            && !self.open
-            && end == self.text.len()
-            && self.text[self.value..end].contains(&b' ')
-        {
-            // A quote that nothing closes was an apostrophe.
+        if self.is_behind_string() {
             return None;
         }
+        let (end, ended) = self.end(READ);
         let value = &self.text[self.value..end];
         (!values::is_placeholder(value) || self.cut_off(end))
             .then_some((value, ended))
@@ -278,7 +293,7 @@ impl<'t> Pair<'t> {
         let name = &self.text[self.value..self.value + scheme];
         if rest.quoted.is_none() && (name.starts_with(b"Digest") || name.starts_with(b"AWS4")) {
             // Several fields, of which any may be the secret.
-            let length = fields_length(&self.text[rest.value..]);
+            let length = fields_length(&self.text[rest.value..], is_json(self.text));
             return (length > 0).then_some((rest.value, rest.value + length));
         }
         let (value, _) = rest.seen()?;
@@ -309,6 +324,13 @@ impl<'t> Pair<'t> {
             found((start + equals + 1, ends));
         }
     }
+}
+
+/// Returns whether a line seems to be JSON: it begins like it, and its first quote is one of JSON's.
+fn is_json(text: &[u8]) -> bool {
+    let text = text[..text.len().min(READ)].trim_ascii_start();
+    matches!(text.first(), Some(b'{' | b'['))
+        && memchr::memchr2(b'"', b'\'', text).is_some_and(|quote| text[quote] == b'"')
 }
 
 fn is_blank(byte: u8) -> bool {
@@ -372,12 +394,12 @@ fn quoted_length(rest: &[u8], quote: Quote) -> Option<usize> {
 
 /// Returns the length of the fields of a credential: `a="x", b=y`, up to a quote or an escape that is of none of them,
 /// since the header may stand in a string.
-fn fields_length(rest: &[u8]) -> usize {
+fn fields_length(rest: &[u8], json: bool) -> usize {
     let mut at = 0;
     loop {
         let is_end = |byte: &u8| byte.is_ascii_control() || matches!(byte, b'"' | b'\'' | b'\\');
         at += rest[at..].iter().position(is_end).unwrap_or(rest.len() - at);
-        let is_field = byte_at(rest, at) == b'"' && at > 0 && rest[at - 1] == b'=';
+        let is_field = !json && byte_at(rest, at) == b'"' && at > 0 && rest[at - 1] == b'=';
         let value = rest.get(at + 1..).unwrap_or_default();
         let closes = value.iter().take(READ).position(|byte| *byte == b'"').filter(|_| is_field);
         match closes.map(|length| at + 1 + length + 1) {

@@ -3,7 +3,7 @@
 //! A block begins with its first line and ends with its last, or where several lines in a row are no part of one, or
 //! after [`bounds::MASK_KEY_LINES`]: a child that begins one and never ends it hides only what looks like a key.
 
-use memchr::memmem;
+use memchr::{memchr2, memmem};
 
 use super::chars::{self, base64};
 use super::values;
@@ -34,6 +34,8 @@ pub(super) struct Opening {
     pub(super) end: usize,
     /// The key goes on in the next line.
     pub(super) goes_on: bool,
+    /// The key lies in several strings of this line, up to here.
+    pub(super) pieces_until: usize,
 }
 
 /// Returns what begins at the anchor `-BEGIN` at `at`, if it is a private key. `ends` remembers that no key ends in the
@@ -51,10 +53,13 @@ pub(super) fn opening(text: &[u8], at: usize, ends: &mut bool) -> Option<Opening
         .flatten();
     if let Some(end) = end.map(|end| body + end) {
         let end = marker_end(text, end + "--END".len()).unwrap_or(text.len());
-        return Some(Opening { start, end, goes_on: false });
+        let in_strings = memchr2(b'"', b'\'', &text[body..end]).is_some();
+        let until = if in_strings { body } else { end };
+        return Some(Opening { start, end: until, goes_on: false, pieces_until: end });
     }
     *ends = false;
-    Some(Opening { start, end: body + piece_length(text, body), goes_on: true })
+    let end = body + piece_length(text, body);
+    Some(Opening { start, end, goes_on: true, pieces_until: end })
 }
 
 /// Returns the end of the dashes behind a label that begins at `at`.
@@ -70,26 +75,31 @@ pub(super) fn continued(block: Block, text: &[u8], mut found: impl FnMut(usize, 
         let dashes = chars::run_before(text, end, |byte| byte == b'-', 8);
         let start = end - dashes;
         let start = start - chars::run_before(text, start, piece, usize::MAX);
+        pieces(&text[..start], &mut found);
         found(start, marker_end(text, end + "-END".len()).unwrap_or(text.len()));
         return None;
     }
+    let is_strange = pieces(text, &mut found) == 0 && !text.trim_ascii().is_empty();
+    let strange = if is_strange { block.strange + 1 } else { 0 };
+    let lines_left = block.lines_left - 1;
+    (strange < STRANGE_LINES && lines_left > 0).then_some(Block { lines_left, strange })
+}
+
+/// Calls `found` for the pieces of a key in a text; returns how many there are.
+fn pieces(text: &[u8], found: &mut impl FnMut(usize, usize)) -> usize {
     let last = text.trim_ascii_end().len();
     let mut pieces = 0;
     let mut at = 0;
     while at < text.len() {
         let length = piece_length(text, at);
-        let is_last = at + length == last;
-        let field = &text[at..at + length];
-        if length >= PIECE || (length > 0 && is_last && !is_ordinary(field)) {
+        let is_last = at + length == last && !is_ordinary(&text[at..at + length]);
+        if length >= PIECE || (length > 0 && is_last) {
             found(at, at + length);
             pieces += 1;
         }
         at += length + 1;
     }
-    let is_blank = text.trim_ascii().is_empty();
-    let strange = if pieces > 0 || is_blank { 0 } else { block.strange + 1 };
-    let lines_left = block.lines_left - 1;
-    (strange < STRANGE_LINES && lines_left > 0).then_some(Block { lines_left, strange })
+    pieces
 }
 
 fn is_ordinary(field: &[u8]) -> bool {
@@ -136,6 +146,9 @@ mod tests {
         assert!(!found.goes_on);
         assert_eq!(&text[found.end..], r#"\n"}"#);
         assert_eq!(&text[..found.start], r#"{"k":""#);
+        let text = r#"["-----BEGIN PRIVATE KEY-----","MIIEvQIBADANBgkqhkiG","-----END PRIVATE KEY-----"]"#;
+        let found = open(text).expect("a key");
+        assert_eq!((&text[found.end..found.end + 2], &text[found.pieces_until..]), ("\",", "\"]"));
         assert_eq!(open("-----BEGIN CERTIFICATE-----"), None);
         assert_eq!(open("-BEGIN PRIVATE KEY-"), None);
     }

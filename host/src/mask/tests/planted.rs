@@ -322,6 +322,13 @@ fn json_stays_json() {
         ),
         (r#"{"password":"a\"b\\","a":1}"#, r#"{"password":"[masked:password]","a":1}"#),
         (r#"{"secret":{"a":1}}"#, r#"{"secret":{"a":1}}"#),
+        (r#"["--password 'password"]"#, r#"["--password 'password"]"#),
+        (r#"{"a":"password 'x1","b":"y'"}"#, r#"{"a":"password 'x1","b":"y'"}"#),
+        (r#"["password=",12345678,"x"]"#, r#"["password=",12345678,"x"]"#),
+        (
+            r#"["-----BEGIN PRIVATE KEY-----","MIIEvQIBADANBgkqhkiG","-----END PRIVATE KEY-----"]"#,
+            r#"["[masked:private-key]","[masked:private-key]","[masked:private-key]"]"#,
+        ),
     ] {
         assert_eq!(masked(&masker, line), expected);
     }
