@@ -58,7 +58,7 @@ pub(super) fn opening(text: &[u8], at: usize, ends: &mut bool) -> Option<Opening
         return Some(Opening { start, end: until, goes_on: false, pieces_until: end });
     }
     *ends = false;
-    let end = body + piece_length(text, body);
+    let end = body + without_escape(text, body, chars::run(text, body, piece, usize::MAX));
     Some(Opening { start, end, goes_on: true, pieces_until: end })
 }
 
@@ -91,13 +91,14 @@ fn pieces(text: &[u8], found: &mut impl FnMut(usize, usize)) -> usize {
     let mut pieces = 0;
     let mut at = 0;
     while at < text.len() {
-        let length = piece_length(text, at);
+        let run = chars::run(text, at, piece, usize::MAX);
+        let length = without_escape(text, at, run);
         let is_last = at + length == last && !is_ordinary(&text[at..at + length]);
         if length >= PIECE || (length > 0 && is_last) {
             found(at, at + length);
             pieces += 1;
         }
-        at += length + 1;
+        at += run + 1;
     }
     pieces
 }
@@ -106,10 +107,9 @@ fn is_ordinary(field: &[u8]) -> bool {
     !field.contains(&b'=') && values::is_wordy(field)
 }
 
-/// Returns the length of a piece of a key. A backslash at its end escapes what follows it.
-fn piece_length(text: &[u8], at: usize) -> usize {
-    let length = chars::run(text, at, piece, usize::MAX);
-    length - chars::run_before(text, at + length, |byte| byte == b'\\', length)
+/// Returns the length of a piece of a key without a backslash at its end, which escapes what follows it.
+fn without_escape(text: &[u8], at: usize, run: usize) -> usize {
+    run - chars::run_before(text, at + run, |byte| byte == b'\\', run)
 }
 
 /// What the lines of a key are made of; a key inside a string has `\n` for its line ends.
