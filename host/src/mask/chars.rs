@@ -48,6 +48,11 @@ pub(super) fn name(byte: u8) -> bool {
     dotted(byte)
 }
 
+/// What numbers in JSON are made of.
+pub(super) fn number(byte: u8) -> bool {
+    byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+' | b'e' | b'E')
+}
+
 pub(super) fn word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }

@@ -159,8 +159,7 @@ impl<'t> Pair<'t> {
     }
 
     fn found(&self, (start, end): (usize, usize), mark: &'static str) -> Found {
-        let of_number = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+' | b'e' | b'E');
-        let is_number = self.text[start..end].iter().all(of_number);
+        let is_number = self.text[start..end].iter().all(|byte| chars::number(*byte));
         let quote =
             self.quote.filter(|_| is_number && self.quoted.is_none() && self.delimiter == Delimiter::Colon);
         Found { start, end, mark, quote }

@@ -94,7 +94,8 @@ fn pieces(text: &[u8], found: &mut impl FnMut(usize, usize)) -> usize {
         let run = chars::run(text, at, piece, usize::MAX);
         let length = without_escape(text, at, run);
         let is_last = at + length == last && !is_ordinary(&text[at..at + length]);
-        if length >= PIECE || (length > 0 && is_last) {
+        let is_number = text[at..at + length].iter().all(|byte| chars::number(*byte));
+        if !is_number && (length >= PIECE || is_last) {
             found(at, at + length);
             pieces += 1;
         }
