@@ -140,6 +140,27 @@ pub const ERROR_FLUSH_KINDS: usize = 200;
 /// Longest remark on an error that somebody resolves, in characters.
 pub const ERROR_NOTE: usize = 1000;
 
+// ---- masking ----
+
+/// Rules of the user's for secrets.
+pub const MASK_RULES: usize = 64;
+/// Longest regular expression of such a rule, in bytes.
+pub const MASK_REGEX_BYTES: usize = 4096;
+/// Memory that one such expression may take once compiled, in bytes.
+pub const MASK_REGEX_SIZE: usize = 1 << 20;
+/// Longest name shown in place of a secret, in bytes.
+pub const MASK_NAME_BYTES: usize = 64;
+/// Secrets of one process that are known by value; more are not looked for.
+pub const MASK_SECRETS: usize = 256;
+/// Shortest value, or line of one, that is looked for, in bytes.
+pub const MASK_SECRET_LEAST: usize = 8;
+/// Longest value that is looked for, in bytes; of a longer one its beginning is.
+pub const MASK_SECRET_BYTES: usize = 4 << 10;
+/// Bytes of an unfinished line that are kept to recognise a secret that goes on in its next part.
+pub const MASK_OVERLAP_BYTES: usize = 256;
+/// Lines of a private key; after so many without its end it is taken to have ended.
+pub const MASK_KEY_LINES: usize = 1024;
+
 // ---- store ----
 
 /// Size at which a segment file is closed, in bytes.

@@ -12,6 +12,7 @@ pub mod shim;
 pub mod traces;
 
 // L2 services
+pub mod mask;
 pub mod plugins;
 pub mod store;
 

@@ -1,16 +1,10 @@
-//! Kinds of errors as people and agents see them, of a running daemon.
-//!
-//! What the pipeline makes of lines is put in by the library itself, into the catalogue that the daemon has open.
+//! Kinds of errors as people and agents see them, of a running daemon and a process that prints a trace when it is told.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use ostler::model::{Event, Level, ProcessName, RunId, Seq, Stream, Time};
-use ostler::pipeline::Groups;
-use ostler::store::Catalogue;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -22,7 +16,7 @@ Traceback (most recent call last):
     raise ValueError(\"cart 12\")
 ValueError: cart 12 is gone";
 
-/// A project with a daemon of its own, one of whose processes has printed a trace.
+/// A project with a daemon of its own, and a process that prints a trace for each line of input.
 struct Project {
     dir: TempDir,
 }
@@ -34,7 +28,7 @@ impl Project {
             fs::create_dir(dir.path().join(part)).unwrap();
         }
         fs::write(dir.path().join("project/trace.txt"), format!("{TRACE}\n")).unwrap();
-        let config = "[process.api]\ncommand = \"sh -c 'cat trace.txt >&2; echo up; exec sleep 600'\"\nready = { log = \"up\" }\n";
+        let config = "[process.api]\ncommand = \"sh -c 'echo up; while read line; do cat trace.txt >&2; done'\"\nready = { log = \"up\" }\n";
         fs::write(dir.path().join("project/ostler.toml"), config).unwrap();
         Self { dir }
     }
@@ -70,48 +64,13 @@ impl Project {
         shown
     }
 
-    fn catalogue(&self) -> PathBuf {
-        let mut dirs = vec![self.dir.path().join("state")];
-        while let Some(dir) = dirs.pop() {
-            for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
-                if entry.file_name() == "catalogue.sqlite" {
-                    return entry.path();
-                }
-                if entry.file_type().unwrap().is_dir() {
-                    dirs.push(entry.path());
-                }
-            }
-        }
-        panic!("the daemon has no catalogue");
-    }
-
-    /// Puts in what the pipeline would: the trace that is in the log.
+    /// Has the process print its trace, and waits until that is known as an error of this run.
     fn happened(&self) {
-        let lines: Vec<Value> =
-            String::from_utf8(self.run(&["logs", "api", "--stream", "stderr", "--json"]).stdout)
-                .unwrap()
-                .lines()
-                .map(|line| serde_json::from_str(line).unwrap())
-                .collect();
-        let number = |line: &Value, field: &str| line[field].as_u64().unwrap();
-        // The trace of the newest run.
-        let run = number(lines.last().unwrap(), "run");
-        let first = lines.iter().find(|line| number(line, "run") == run).unwrap();
-        let catalogue = Arc::new(Catalogue::open(&self.catalogue()).unwrap());
-        let groups = Groups::start(catalogue, &self.dir.path().join("project")).unwrap();
-        groups.take(&Event {
-            run: RunId(run),
-            process: ProcessName::new("api").unwrap(),
-            stream: Stream::Stderr,
-            first: Seq(number(first, "seq")),
-            last: Seq(number(lines.last().unwrap(), "seq")),
-            time: Time::now(),
-            level: Level::Error,
-            lines: 6,
-            text: TRACE.to_owned(),
-            fields: Vec::new(),
-        });
-        groups.flush().unwrap();
+        self.shown(&["send", "api", "again"], 0);
+        let begun = Instant::now();
+        while self.json(&["errors", "api", "--since", "restart", "--json"])["errors"] == json!([]) {
+            assert!(begun.elapsed() < Duration::from_secs(60), "no error is known");
+        }
     }
 
     /// Calls a tool and returns its result.

@@ -15,12 +15,13 @@ use std::path::{Path, PathBuf};
 use source::Target;
 
 /// The modules of the library and their layers. A module imports from lower layers and from itself.
-const LAYERS: [(&str, u8); 13] = [
+const LAYERS: [(&str, u8); 14] = [
     ("bounds", 1),
     ("model", 1),
     ("config", 1),
     ("shim", 1),
     ("traces", 1),
+    ("mask", 2),
     ("plugins", 2),
     ("store", 2),
     ("pipeline", 3),

@@ -7,8 +7,10 @@ use tracing::warn;
 
 use super::events::{self, EventBuilder, Stored};
 use super::lines::{LineSplitter, Lines};
+use super::masking::Masking;
 use super::{Fact, Remark, Shared, Source};
 use crate::bounds;
+use crate::mask::Masker;
 use crate::model::{Event, SpoolPosition, Stream, Time};
 use crate::plugins::{Chain, ChainVerdicts, Packed, Subject};
 use crate::shim::{ChunkKind, Count, DoneRecord, SpoolReader, read_done};
@@ -52,6 +54,7 @@ pub(super) struct Intake {
     pending: Pending,
     /// The line that tells what the shim lost at the end of the run is in the store or in `pending`.
     told_lost: bool,
+    masking: Masking,
     events: EventBuilder,
     /// An earlier daemon has stored some of it.
     resumed: bool,
@@ -82,6 +85,7 @@ impl Intake {
         let taken = stored.unwrap_or_default();
         Ok(Self {
             reader: SpoolReader::open(&source.dir, taken)?,
+            masking: Masking::of_run(&source.dir),
             events: EventBuilder::new(source.run, source.process.clone()),
             subject: Subject { run: source.run, process: source.process, command: source.command },
             dir: source.dir,
@@ -107,7 +111,8 @@ impl Intake {
         if self.pending.levels.len() >= bounds::BATCH_LINES {
             return warn!(run = %remark.run, text = remark.text, "a remark is left out of the log");
         }
-        self.pending.lines.push(remark.text.as_bytes(), false, self.reader.position());
+        let text = self.masking.text(&remark.text);
+        self.pending.lines.push(text.as_bytes(), false, self.reader.position());
         self.pending.stamp(Stream::Ostler, remark.time);
         self.pending.levels.push(remark.level as u8);
         self.lines += 1;
@@ -176,7 +181,8 @@ impl Intake {
             let Some(chunk) = self.reader.next_chunk()? else { break true };
             let (time, stream) = (chunk.time, chunk.stream);
             if stream != unclassified.stream {
-                let Self { subject, lines, pending, verdicts, ends, .. } = self;
+                let Self { masking, subject, lines, pending, verdicts, ends, .. } = self;
+                masking.mask(unclassified.stream, &mut pending.lines, unclassified.first);
                 pending.classify(&mut unclassified, subject, lines, chain, verdicts, ends);
                 unclassified.stream = stream;
             }
@@ -196,8 +202,7 @@ impl Intake {
                 }
             }
         };
-        let Self { subject, lines, pending, verdicts, ends, .. } = self;
-        pending.classify(&mut unclassified, subject, lines, chain, verdicts, ends);
+        self.classify(&mut unclassified, chain);
         Ok(dry)
     }
 
@@ -211,8 +216,7 @@ impl Intake {
                 splitter.flush_partial(&mut self.pending.lines);
             }
             self.pending.stamp(stream, Time::now());
-            let Self { subject, lines, pending, verdicts, ends, .. } = self;
-            pending.classify(&mut unclassified, subject, lines, chain, verdicts, ends);
+            self.classify(&mut unclassified, chain);
         }
     }
 
@@ -236,8 +240,7 @@ impl Intake {
             }
             Ok(None) | Err(_) => return,
         }
-        let Self { subject, lines, pending, verdicts, ends, .. } = self;
-        pending.classify(&mut unclassified, subject, lines, chain, verdicts, ends);
+        self.classify(&mut unclassified, chain);
     }
 
     /// Returns whether a daemon told of it that died before it could remove the run's directory.
@@ -245,6 +248,13 @@ impl Intake {
         let query =
             LogQuery { run: Some(self.subject.run), stream: Some(Stream::Ostler), ..LogQuery::default() };
         self.resumed && shared.store.query(&query).lines.iter().any(|line| line.text == UNSEEN)
+    }
+
+    /// Masks what no classifier has seen yet, and asks the chain for its levels.
+    fn classify(&mut self, unclassified: &mut Unclassified, chain: &mut Chain) {
+        let Self { masking, subject, lines, pending, verdicts, ends, .. } = self;
+        masking.mask(unclassified.stream, &mut pending.lines, unclassified.first);
+        pending.classify(unclassified, subject, lines, chain, verdicts, ends);
     }
 
     fn is_unfinished(&self) -> bool {
@@ -305,7 +315,8 @@ impl Intake {
 
 /// Stores a line of Ostler's own in the log of a run that has been taken in to its end.
 pub(super) fn remark_after_end(shared: &Shared, remark: &Remark) {
-    let text = remark.text.as_bytes();
+    let text = Masker::default().mask_text(&remark.text).into_owned();
+    let text = text.as_bytes();
     let batch = Batch {
         run: remark.run,
         process: &remark.process,

@@ -8,7 +8,7 @@
 //! is in the store was taken in exactly once, wherever the daemon dies. Only then may spool files go.
 //!
 //! ```text
-//!   jobs ──▶ worker ──▶ Intake (one per run): SpoolReader → LineSplitter → Chain → Store::append → release
+//!   jobs ──▶ worker ──▶ Intake (one per run): SpoolReader → LineSplitter → Masking → Chain → Store::append → release
 //!              ▲                                                             │
 //!              └── doorbell of the shim ◀── armed when the spool is read dry └─▶ facts, events
 //! ```
@@ -20,6 +20,7 @@ mod error_groups;
 mod events;
 mod facts;
 mod intake;
+mod masking;
 mod worker;
 
 pub mod lines;

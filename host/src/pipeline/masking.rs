@@ -1,0 +1,122 @@
+//! Masks the lines of one run, before a plugin, the store or anybody else sees them.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use super::lines::Lines;
+use crate::mask::{Ending, MaskState, Masker, Rules, Secret, is_secret_name};
+use crate::model::Stream;
+use crate::shim::LaunchSpec;
+
+/// The masker of a run, and what it remembers of each of its streams.
+pub(super) struct Masking {
+    masker: Masker,
+    stdout: MaskState,
+    stderr: MaskState,
+}
+
+impl Masking {
+    /// Makes the masker of the run in `dir`, which knows the values of its secret variables. Where its launch spec
+    /// cannot be read any more, only the forms of secrets are known.
+    pub(super) fn of_run(dir: &Path) -> Self {
+        let env = LaunchSpec::read(dir).map(|spec| spec.env).unwrap_or_default();
+        let secrets: Vec<Secret> = env
+            .into_iter()
+            .filter_map(|(name, value)| {
+                let name = name.into_string().ok().filter(|name| is_secret_name(name))?;
+                Some(Secret::new(name, value.into_encoded_bytes()))
+            })
+            .collect();
+        let masker = Masker::new(&Rules::default(), &secrets);
+        Self { masker, stdout: MaskState::default(), stderr: MaskState::default() }
+    }
+
+    /// Masks the lines from `first` on, which are all of `stream`.
+    pub(super) fn mask(&mut self, stream: Stream, lines: &mut Lines, first: usize) {
+        let mut other = MaskState::default();
+        let state = match stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
+            // Each of Ostler's own lines stands for itself.
+            Stream::Ostler => &mut other,
+        };
+        let mut start = if first == 0 { 0 } else { lines.ends[first - 1] as usize };
+        // The text from the first line on that had to be changed, and where it begins.
+        let mut changed: Option<(usize, Vec<u8>)> = None;
+        for index in first..lines.len() {
+            let end = lines.ends[index] as usize;
+            let ending = if lines.partial[index] { Ending::GoesOn } else { Ending::Ends };
+            let masked = self.masker.mask_part(state, &lines.text[start..end], ending);
+            match (&mut changed, masked) {
+                (None, Cow::Borrowed(_)) => {}
+                (None, Cow::Owned(text)) => changed = Some((start, text)),
+                (Some((_, text)), masked) => text.extend_from_slice(&masked),
+            }
+            if let Some((from, text)) = &changed {
+                lines.ends[index] = u32::try_from(from + text.len()).unwrap_or(u32::MAX);
+            }
+            start = end;
+        }
+        if let Some((from, text)) = changed {
+            lines.text.truncate(from);
+            lines.text.extend_from_slice(&text);
+        }
+    }
+
+    /// Returns one line of Ostler's own, which may tell what a command has printed, with its secrets masked.
+    pub(super) fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.masker.mask_text(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn masking() -> Masking {
+        let secrets = [Secret::new("SHOP_SECRET", "tr0ub4dor-and-3")];
+        let masker = Masker::new(&Rules::default(), &secrets);
+        Masking { masker, stdout: MaskState::default(), stderr: MaskState::default() }
+    }
+
+    fn lines(texts: &[&str]) -> Lines {
+        let mut lines = Lines::default();
+        texts.iter().for_each(|text| lines.push(text.as_bytes(), false, 0));
+        lines
+    }
+
+    fn texts(lines: &Lines) -> Vec<String> {
+        lines.iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect()
+    }
+
+    #[test]
+    fn lines_before_the_first_stay_and_those_behind_a_masked_one_keep_their_text() {
+        let mut lines = lines(&["it is tr0ub4dor-and-3", "plain", "now tr0ub4dor-and-3!", "", "plain again"]);
+        masking().mask(Stream::Stdout, &mut lines, 1);
+        let mark = "now [masked:SHOP_SECRET]!";
+        assert_eq!(texts(&lines), ["it is tr0ub4dor-and-3", "plain", mark, "", "plain again"]);
+        assert_eq!(*lines.ends.last().unwrap() as usize, lines.text.len());
+    }
+
+    #[test]
+    fn what_has_no_secrets_is_not_touched() {
+        let mut plain = lines(&["a", "", "b"]);
+        let before = plain.clone();
+        masking().mask(Stream::Stderr, &mut plain, 0);
+        assert_eq!(plain, before);
+    }
+
+    #[test]
+    fn a_private_key_is_remembered_by_stream() {
+        let mut masking = masking();
+        let mut begun = lines(&["-----BEGIN RSA PRIVATE KEY-----"]);
+        masking.mask(Stream::Stdout, &mut begun, 0);
+        let body = "MIIEowIBAAKCAQEAx1Zq9n0c3b7YfJw2m5kT8vQhR4sL6dUeWgPiXoCzNtBaKyMr";
+        let mut other = lines(&["going on"]);
+        masking.mask(Stream::Stderr, &mut other, 0);
+        assert_eq!(texts(&other), ["going on"]);
+        let mut key = lines(&[body]);
+        masking.mask(Stream::Stdout, &mut key, 0);
+        assert!(!texts(&key)[0].contains("MIIEow"), "{key:?}");
+    }
+}

@@ -1,0 +1,100 @@
+//! Secrets that a process prints, looked for in everything that is stored and shown of it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// What the process prints; its variable `SHOP_SECRET` is [`SECRET`].
+const SCRIPT: &str = "\
+echo \"key is $SHOP_SECRET\"
+echo 'GET /?password=hunter2-and-more HTTP/1.1'
+echo 'Traceback (most recent call last):' >&2
+echo '  File \"shop.py\", line 3, in cart' >&2
+echo \"ValueError: cannot reach postgres://shop:$SHOP_SECRET@db/shop\" >&2
+echo done
+";
+const SECRET: &str = "correct-horse-battery";
+
+struct Project {
+    dir: tempfile::TempDir,
+}
+
+impl Project {
+    fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("ost").tempdir_in("/tmp").unwrap();
+        for part in ["project", "state", "run"] {
+            fs::create_dir(dir.path().join(part)).unwrap();
+        }
+        let config = format!(
+            "[process.api]\ncommand = \"sh say.sh\"\nrestart = \"never\"\nenv = {{ SHOP_SECRET = \"{SECRET}\" }}\n"
+        );
+        fs::write(dir.path().join("project/ostler.toml"), config).unwrap();
+        fs::write(dir.path().join("project/say.sh"), SCRIPT).unwrap();
+        Self { dir }
+    }
+
+    /// Runs a command, which is to succeed, and returns what it printed.
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = Command::new(env!("CARGO_BIN_EXE_ostler"))
+            .args(arguments)
+            .current_dir(self.dir.path().join("project"))
+            .env("OSTLER_STATE_DIR", self.dir.path().join("state"))
+            .env("XDG_RUNTIME_DIR", self.dir.path().join("run"))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Returns every file below the state directory.
+    fn state_files(&self) -> Vec<PathBuf> {
+        let (mut files, mut dirs) = (Vec::new(), vec![self.dir.path().join("state")]);
+        while let Some(dir) = dirs.pop() {
+            for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+                let list = if entry.file_type().unwrap().is_dir() { &mut dirs } else { &mut files };
+                list.push(entry.path());
+            }
+        }
+        files
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        let _ = Command::new(env!("CARGO_BIN_EXE_ostler"))
+            .arg("down")
+            .current_dir(self.dir.path().join("project"))
+            .env("OSTLER_STATE_DIR", self.dir.path().join("state"))
+            .env("XDG_RUNTIME_DIR", self.dir.path().join("run"))
+            .output();
+    }
+}
+
+#[test]
+fn secrets_are_masked_before_anything_is_stored_or_shown() {
+    let project = Project::new();
+    project.ok(&["up", "-d"]);
+    project.ok(&["wait", "api", "--log", "done"]);
+    project.ok(&["wait", "api", "--exit"]);
+    let [logs, errors, latest] = [&["logs", "--json"][..], &["errors", "--json"], &["errors", "latest"]]
+        .map(|words| project.ok(words));
+    let others = [&["diagnose", "api"][..], &["inspect", "api"]].map(|words| project.ok(words));
+    for text in [&logs, &errors, &latest].into_iter().chain(&others) {
+        assert!(!text.contains(SECRET) && !text.contains("hunter2"), "{text}");
+    }
+    assert!(logs.contains("key is [masked:SHOP_SECRET]"), "{logs}");
+    assert!(errors.contains("ValueError") && latest.contains("[masked:SHOP_SECRET]"), "{errors}{latest}");
+    project.ok(&["down"]);
+    // Neither in the log nor in the catalogue; the spool and the launch spec are gone with the run.
+    let files = project.state_files();
+    assert!(
+        files.iter().any(|file| file.extension().is_some_and(|extension| extension == "seg")),
+        "{files:?}"
+    );
+    for file in files {
+        let bytes = fs::read(&file).unwrap();
+        let holds = |secret: &[u8]| bytes.windows(secret.len()).any(|window| window == secret);
+        assert!(!holds(SECRET.as_bytes()) && !holds(b"hunter2"), "{}", file.display());
+    }
+}
