@@ -99,11 +99,16 @@ fn summary(snapshot: &Snapshot, errors: &[Line]) -> String {
         summary.push_str(&format!("; it was restarted {times}"));
     }
     summary.push('.');
-    if let Some(last) = errors.last() {
+    if let Some(last) = errors.iter().rfind(|line| !is_advice(&line.text)).or(errors.last()) {
         let text: String = last.text.trim().chars().take(300).collect();
         summary.push_str(&format!(" Its last error line: {text}"));
     }
     summary
+}
+
+/// Returns whether a line is what a runtime or a compiler adds to an error, which it belongs to: how to learn more.
+fn is_advice(text: &str) -> bool {
+    ["note: ", "help: ", "hint: ", "For more information"].iter().any(|words| text.starts_with(words))
 }
 
 /// What the host itself can tell; adapters know more about their frameworks.
@@ -213,6 +218,13 @@ fn port_in<'a>(words: impl Iterator<Item = &'a str>) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn advice_is_not_what_went_wrong() {
+        assert!(is_advice("note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace"));
+        assert!(!is_advice("no payment provider: cannot sell anything"));
+        assert!(!is_advice("notes cannot be read"));
+    }
 
     #[test]
     fn ports_are_found_in_the_usual_places() {

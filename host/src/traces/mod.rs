@@ -92,8 +92,10 @@ impl Shape {
         let frame = self.in_app().next().or_else(|| self.frames.first())?;
         let line = frame.line.map(|line| format!(":{line}")).unwrap_or_default();
         let place = frame.file.as_ref().map_or(&frame.module, |file| {
-            // A class says more than the bare name of the file it is in.
-            if file.contains('/') && frame.module.contains('/') { &frame.module } else { file }
+            // A class says more than the bare name of the file it is in; of a file at the project's top the way there
+            // says nothing.
+            let is_at_top = file.strip_suffix(frame.module.as_str()).is_some_and(|way| way.ends_with('/'));
+            if file.contains('/') && (frame.module.contains('/') || is_at_top) { &frame.module } else { file }
         });
         Some(match frame.function.as_str() {
             "" => format!("{place}{line}"),

@@ -55,7 +55,10 @@ pub fn error_group(palette: Palette, clock: &Clock, view: &ErrorView) -> String 
         let _ = writeln!(shown, "{} {value}", palette.paint(FAINT, format!("{name:8}")));
     };
     field("id", visible(&view.id).into_owned());
-    field("process", format!("{}, in {} runs", view.process, view.runs));
+    field(
+        "process",
+        format!("{}, in {} {}", view.process, view.runs, if view.runs == 1 { "run" } else { "runs" }),
+    );
     field("count", view.count.to_string());
     field("first", format!("{} in run {}", clock.show(view.first.time), view.first.run));
     field("last", format!("{} in run {}", clock.show(view.last.time), view.last.run));
