@@ -160,7 +160,13 @@ impl Foreground {
     }
 
     async fn on_all_ended(&mut self, views: &[ProcessView]) -> Outcome {
-        self.show_last_lines().await?;
+        match self.show_last_lines().await {
+            // Somebody else takes everything down, and the daemon goes with it.
+            Err(error) if error.code() == Code::Unreachable => {
+                self.context.note("the daemon has ended; `ostler logs` shows what is missing here");
+            }
+            shown => shown?,
+        }
         for view in views.iter().filter(|view| self.started.contains(&view.name)) {
             if view.state == State::Failed {
                 let how = view.exit.map_or_else(|| "not started".to_owned(), |exit| exit.to_string());
