@@ -235,12 +235,7 @@ impl Daemon {
         let (acts, acts_rx) = mpsc::unbounded_channel();
         tokio::spawn(pass_on(events_rx, pipeline.clone(), acts));
 
-        let added = match &earlier {
-            // They went down with everything else, and are only still there when they could not be deleted.
-            Some(earlier) if earlier.ended => Vec::new(),
-            _ => catalogue.additions()?,
-        };
-        let (additions, dropped) = Additions::read(&added, &project);
+        let (additions, dropped) = additions_left(earlier.as_ref(), &catalogue, &project)?;
         warnings.lock().unwrap_or_else(PoisonError::into_inner).extend(dropped);
         let pasts = look_back(&context)?;
         clear_leftovers(&context);
@@ -252,15 +247,7 @@ impl Daemon {
         let (shutdown, shutdown_rx) = watch::channel(false);
         let (upgrade, upgrade_rx) = watch::channel(None);
         let project = fleet.project();
-        let file = ProjectFile {
-            format: STATE_FORMAT,
-            version: VERSION.to_owned(),
-            name: project.name.clone(),
-            dir: paths.project_dir.clone(),
-            socket: paths.socket(),
-            boot: fleet.context().boot.clone(),
-            ended: false,
-        };
+        let file = project_file(paths, &project, fleet.context().boot.clone());
         info!(project = project.name, processes = project.processes.len(), "daemon runs");
         let api = Api::new(Parts {
             fleet,
@@ -294,6 +281,33 @@ impl Daemon {
         };
         daemon.write_file();
         Ok(daemon)
+    }
+}
+
+/// Returns what was added while an earlier daemon ran, and what of it had to be dropped, in words.
+fn additions_left(
+    earlier: Option<&ProjectFile>,
+    catalogue: &Catalogue,
+    project: &Project,
+) -> Result<(Additions, Vec<String>), CatalogueError> {
+    let added = match earlier {
+        // They went down with everything else, and are only still there when they could not be deleted.
+        Some(earlier) if earlier.ended => Vec::new(),
+        _ => catalogue.additions()?,
+    };
+    Ok(Additions::read(&added, project))
+}
+
+/// Returns what a daemon that has just started writes into the state directory of itself.
+fn project_file(paths: &Paths, project: &Project, boot: Option<String>) -> ProjectFile {
+    ProjectFile {
+        format: STATE_FORMAT,
+        version: VERSION.to_owned(),
+        name: project.name.clone(),
+        dir: paths.project_dir.clone(),
+        socket: paths.socket(),
+        boot,
+        ended: false,
     }
 }
 
