@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::types::{ApiError, Caller, Diagnosis, ErrorKind, RunView};
 use super::wait::describe;
-use super::{Api, view};
+use super::{Api, mask, view};
 use crate::config::Command;
 use crate::model::{Exit, Line, OUT_OF_MEMORY};
 use crate::store::RunRecord;
@@ -37,8 +37,8 @@ impl Api {
         Ok(Diagnosis {
             summary: summary(&snapshot, &errors),
             command: match &config.command {
-                Command::Words(words) => shell_words::join(words),
-                Command::Shell(script) => script.clone(),
+                Command::Words(words) => mask::line(words),
+                Command::Shell(script) => mask::text(script),
             },
             cwd: config.cwd.display().to_string(),
             process: view::of(snapshot).await,
