@@ -209,6 +209,18 @@ impl Column<'_> {
     }
 }
 
+/// Returns the columns of a frame whose numbers mostly grow from line to line: where each begins in the frame, and how
+/// many u32 it has.
+pub(super) fn number_columns(head: &Head<'_>) -> impl Iterator<Item = (usize, u32)> {
+    let data = head.data_range();
+    let sums = 4 * (head.text_bytes as usize).div_ceil(TEXT_BLOCK_BYTES);
+    // Times are the last column.
+    let times = (head.columns & (COLUMN_TIMES_DELTA | COLUMN_TIMES_PLAIN) == COLUMN_TIMES_DELTA)
+        .then(|| data.end.checked_sub(sums + 4 * head.lines as usize))
+        .flatten();
+    [Some(data.start), times].into_iter().flatten().map(|from| (from, head.lines))
+}
+
 /// Appends the frame of `batch` to `out`, and leaves `out` as it was when the batch is refused.
 pub(super) fn encode_lines(
     out: &mut Vec<u8>,

@@ -57,7 +57,9 @@ mod writer;
 mod block;
 mod keeper;
 mod pack;
+mod steps;
 
+mod literal;
 mod pattern;
 mod reader;
 mod seen;

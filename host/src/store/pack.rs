@@ -16,10 +16,11 @@ use zstd::bulk::Decompressor;
 use crate::model::{ProcessName, RunId, Seq, SpoolPosition};
 
 use super::block::{self, Packer};
-use super::columns::{Batch, Lines, encode_lines};
+use super::columns::{Batch, Lines, encode_lines, number_columns};
 use super::frame::{Head, Kind};
 use super::index::{Extent, Segment, Shares};
 use super::segment::{self, Check, Found, Header};
+use super::steps::Numbers;
 
 /// Most bytes of several frames in one block; a larger frame is a block of its own.
 const BLOCK_BYTES: usize = 256 << 10;
@@ -129,6 +130,8 @@ struct Output {
     decompressor: Decompressor<'static>,
     /// The frames of the block to come.
     image: Vec<u8>,
+    /// Columns of numbers in them.
+    columns: Vec<Numbers>,
     /// What sums them up.
     extent: Option<Extent>,
     extents: Vec<Extent>,
@@ -152,6 +155,7 @@ impl Output {
             packer: Packer::new()?,
             decompressor: Decompressor::new()?,
             image: Vec::new(),
+            columns: Vec::new(),
             extent: None,
             extents: Vec::new(),
             text: Shares::new(),
@@ -229,6 +233,11 @@ impl Output {
             Some(sum) => sum.widen(&extent),
             None => self.extent = Some(extent),
         }
+        let offset = self.image.len();
+        self.columns.extend(number_columns(head).map(|(from, count)| Numbers {
+            offset: u32::try_from(offset + from).unwrap_or(u32::MAX),
+            count,
+        }));
         self.image.extend_from_slice(frame);
         Ok(())
     }
@@ -237,8 +246,9 @@ impl Output {
         let Some(mut extent) = self.extent.take() else { return Ok(()) };
         extent.image_bytes = u32::try_from(self.image.len()).ok();
         let start = self.buffer.len();
-        self.packer.encode(&mut self.buffer, self.epoch, &self.image, &extent)?;
+        self.packer.encode(&mut self.buffer, self.epoch, &self.image, &self.columns, &extent)?;
         self.image.clear();
+        self.columns.clear();
         self.put(extent, start)
     }
 

@@ -17,8 +17,9 @@ use super::frame::{
 };
 use super::index::{Extent, Shares, decode_extents, decode_packed};
 
-/// The newest format of segments this program writes and reads: the packed one.
-pub(super) const FORMAT: u32 = 2;
+/// The newest format of segments this program writes and reads: packed, with steps for numbers. Without steps it was
+/// the second; each block says itself which it is.
+pub(super) const FORMAT: u32 = 3;
 /// The format of plain segments.
 const PLAIN_FORMAT: u32 = 1;
 /// Bytes of a segment's header.

@@ -228,7 +228,7 @@ fn a_newer_format_is_declined_with_both_versions() {
     });
     let before = fs::read(&segments(copy.path())[0]).unwrap();
     let error = Store::open(copy.path()).unwrap_err().to_string();
-    assert!(error.contains("log format 7, this one knows 2"), "{error}");
+    assert!(error.contains("log format 7, this one knows 3"), "{error}");
     assert_eq!(fs::read(&segments(copy.path())[0]).unwrap(), before);
 }
 
