@@ -41,6 +41,8 @@ fn main() {
     let process = ProcessName::new("process-3").expect("a name");
     let errors = lines / ERROR_EVERY;
     ask(&store, "last_100_lines", &LogQuery::default(), |page| page.lines.len() == 100);
+    let query = LogQuery { limit: 10_000, ..LogQuery::default() };
+    ask(&store, "last_10000_lines", &query, |page| page.lines.len() == 10_000);
     let query =
         LogQuery { processes: Some(vec![process]), min_level: Some(Level::Error), ..LogQuery::default() };
     let expected = (errors / PROCESSES).min(100);

@@ -102,6 +102,8 @@ pub const LINE_BYTES: usize = 1 << 20;
 pub const PARTIAL_LINE_WAIT: Duration = Duration::from_millis(300);
 /// Most bytes of spool taken in one step for one run, so that a flood cannot starve its neighbours.
 pub const INGEST_STEP_BYTES: usize = 1 << 20;
+/// The same when many runs wait for their turns: less would cost more in batches than it saves in waiting.
+pub const INGEST_LEAST_BYTES: usize = 128 << 10;
 /// How long an event waits for more of its lines, such as the rest of a traceback, before it is taken for whole.
 pub const EVENT_WAIT: Duration = Duration::from_millis(300);
 /// First lines, and again last lines, of an event that its text holds.

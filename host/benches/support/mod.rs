@@ -31,6 +31,11 @@ pub fn percentile(samples: &mut [Duration], fraction: f64) -> f64 {
 pub struct Project {
     pub dir: tempfile::TempDir,
     daemon: Child,
+    client: Client,
+}
+
+/// A connection to a project's daemon.
+pub struct Client {
     socket: BufReader<UnixStream>,
 }
 
@@ -41,31 +46,25 @@ impl Project {
         let project = dir.path().join("project");
         std::fs::create_dir(&project).expect("a project directory");
         std::fs::write(project.join("ostler.toml"), config).expect("a configuration");
-        let (daemon, socket) = start_daemon(dir.path());
-        let mut project = Self { dir, daemon, socket };
-        project.greet();
-        project
+        let (daemon, client) = start_daemon(dir.path());
+        Self { dir, daemon, client }
     }
 
     /// Kills the daemon and starts the next one, which can be asked when this returns.
     pub fn replace_daemon(&mut self) {
         self.daemon.kill().expect("the daemon can be killed");
         self.daemon.wait().expect("it is our child");
-        (self.daemon, self.socket) = start_daemon(self.dir.path());
-        self.greet();
+        (self.daemon, self.client) = start_daemon(self.dir.path());
     }
 
-    fn greet(&mut self) {
-        self.write("{\"hello\":\"cli\",\"version\":\"0.1.0\"}\n");
-        self.read();
+    /// Returns another connection to the same daemon.
+    pub fn connect(&self) -> Client {
+        connect(&self.dir.path().join("ostler"), self.dir.path())
     }
 
     /// Sends a request and returns its answer.
     pub fn ask(&mut self, request: &Request) -> Response {
-        let mut line = serde_json::to_string(request).expect("a request");
-        line.push('\n');
-        self.write(&line);
-        serde_json::from_str(&self.read()).expect("an answer")
+        self.client.ask(request)
     }
 
     /// Returns the pid of the daemon.
@@ -76,6 +75,28 @@ impl Project {
     /// Returns a path in the temporary directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// Returns the most memory the daemon has had since it began or this was asked last: its own, and of files it has
+    /// mapped, in bytes.
+    pub fn take_memory_peak(&self) -> u64 {
+        let directory = PathBuf::from(format!("/proc/{}", self.daemon_pid()));
+        let status = std::fs::read_to_string(directory.join("status")).expect("the daemon's status");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+        let kibibytes: u64 = peak.trim_end_matches("kB").trim().parse().expect("a number");
+        // As proc(5) has it: 5 begins the peak anew.
+        std::fs::write(directory.join("clear_refs"), "5").expect("the daemon is ours");
+        kibibytes << 10
+    }
+}
+
+impl Client {
+    /// Sends a request and returns its answer.
+    pub fn ask(&mut self, request: &Request) -> Response {
+        let mut line = serde_json::to_string(request).expect("a request");
+        line.push('\n');
+        self.write(&line);
+        serde_json::from_str(&self.read()).expect("an answer")
     }
 
     fn write(&mut self, line: &str) {
@@ -97,7 +118,7 @@ impl Drop for Project {
 }
 
 /// Starts a daemon for the project in `dir` and connects to it.
-fn start_daemon(dir: &Path) -> (Child, BufReader<UnixStream>) {
+fn start_daemon(dir: &Path) -> (Child, Client) {
     let daemon = Command::new(env!("CARGO_BIN_EXE_ostler"))
         .arg("-C")
         .arg(dir.join("project"))
@@ -109,17 +130,20 @@ fn start_daemon(dir: &Path) -> (Child, BufReader<UnixStream>) {
         .stderr(std::fs::File::create(dir.join("daemon.err")).expect("a file"))
         .spawn()
         .expect("a daemon");
-    (daemon, BufReader::new(connect(&dir.join("ostler"), dir)))
+    (daemon, connect(&dir.join("ostler"), dir))
 }
 
-fn connect(runtime: &Path, dir: &Path) -> UnixStream {
+fn connect(runtime: &Path, dir: &Path) -> Client {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let sockets = std::fs::read_dir(runtime).into_iter().flatten().flatten();
         let stream =
             sockets.map(|entry| UnixStream::connect(entry.path().join("daemon"))).find_map(Result::ok);
         if let Some(stream) = stream {
-            return stream;
+            let mut client = Client { socket: BufReader::new(stream) };
+            client.write("{\"hello\":\"cli\",\"version\":\"0.1.0\"}\n");
+            client.read();
+            return client;
         }
         let said = || std::fs::read_to_string(dir.join("daemon.err")).unwrap_or_default();
         assert!(Instant::now() < deadline, "the daemon did not come up: {}", said());

@@ -58,14 +58,29 @@ pub(super) struct Intake {
     events: EventBuilder,
     /// An earlier daemon has stored some of it.
     resumed: bool,
+}
+
+/// Memory that a worker's runs use one after the other: batches are large, and between steps a run has none.
+#[derive(Default)]
+pub(super) struct Scratch {
+    columns: Columns,
     verdicts: ChainVerdicts,
-    /// Reused for the line ends of one call, which count from its own first line.
+    /// The line ends of one call, which count from its own first line.
     ends: Vec<u32>,
 }
 
-/// The columns of a batch on its way into the store.
+/// A batch on its way into the store.
 #[derive(Default)]
 struct Pending {
+    columns: Columns,
+    position: SpoolPosition,
+    /// The position has moved, or there are lines.
+    dirty: bool,
+}
+
+/// The columns of a batch.
+#[derive(Default)]
+struct Columns {
     lines: Lines,
     levels: Vec<u8>,
     streams: Vec<u8>,
@@ -74,9 +89,6 @@ struct Pending {
     facts: Vec<Fact>,
     /// By line: what a classifier read in it.
     fields: Vec<(usize, Vec<(String, String)>)>,
-    position: SpoolPosition,
-    /// The position has moved, or there are lines.
-    dirty: bool,
 }
 
 impl Intake {
@@ -96,8 +108,6 @@ impl Intake {
             pending: Pending { position: taken, ..Pending::default() },
             told_lost: false,
             resumed: stored.is_some(),
-            verdicts: ChainVerdicts::default(),
-            ends: Vec::new(),
         })
     }
 
@@ -108,23 +118,47 @@ impl Intake {
 
     /// Adds a line of Ostler's own; the next step stores it. While the store refuses batches only some are kept.
     pub(super) fn remark(&mut self, remark: &Remark) {
-        if self.pending.levels.len() >= bounds::BATCH_LINES {
+        let columns = &mut self.pending.columns;
+        if columns.levels.len() >= bounds::BATCH_LINES {
             return warn!(run = %remark.run, text = remark.text, "a remark is left out of the log");
         }
         let text = self.masking.text(&remark.text);
-        self.pending.lines.push(text.as_bytes(), false, self.reader.position());
-        self.pending.stamp(Stream::Ostler, remark.time);
-        self.pending.levels.push(remark.level as u8);
+        columns.lines.push(text.as_bytes(), false, self.reader.position());
+        columns.stamp(Stream::Ostler, remark.time);
+        columns.levels.push(remark.level as u8);
         self.lines += 1;
         self.pending.position = self.position();
         self.pending.dirty = true;
     }
 
-    /// Takes in at most [`bounds::INGEST_STEP_BYTES`] of spool.
+    /// Takes in about `bytes` of spool at most.
     pub(super) fn step(
         &mut self,
         chain: &mut Chain,
         shared: &Shared,
+        scratch: &mut Scratch,
+        bytes: usize,
+        unfinished: Unfinished,
+    ) -> std::io::Result<Stepped> {
+        if self.pending.columns.levels.is_empty() {
+            std::mem::swap(&mut self.pending.columns, &mut scratch.columns);
+        }
+        let stepped = self.step_with(chain, shared, scratch, bytes, unfinished);
+        if self.pending.columns.levels.is_empty() {
+            scratch.columns = std::mem::take(&mut self.pending.columns);
+        }
+        if matches!(stepped, Ok(Stepped::Dry { .. })) {
+            self.reader.rest();
+        }
+        stepped
+    }
+
+    fn step_with(
+        &mut self,
+        chain: &mut Chain,
+        shared: &Shared,
+        scratch: &mut Scratch,
+        bytes: usize,
         unfinished: Unfinished,
     ) -> std::io::Result<Stepped> {
         if self.pending.dirty
@@ -132,12 +166,12 @@ impl Intake {
         {
             return Ok(Stepped::Refused(problem));
         }
-        let dry = self.read(chain)?;
+        let dry = self.read(chain, scratch, bytes)?;
         if dry && unfinished != Unfinished::Keep {
-            self.take_unfinished(unfinished, chain);
+            self.take_unfinished(unfinished, chain, scratch);
         }
         if dry && unfinished == Unfinished::Finish {
-            self.tell_lost(chain, shared);
+            self.tell_lost(chain, shared, scratch);
         }
         self.pending.position = self.position();
         if let Err(problem) = self.store(shared) {
@@ -170,77 +204,79 @@ impl Intake {
     }
 
     /// Returns whether the spool was read to its end.
-    fn read(&mut self, chain: &mut Chain) -> std::io::Result<bool> {
+    fn read(&mut self, chain: &mut Chain, scratch: &mut Scratch, bytes: usize) -> std::io::Result<bool> {
         let mut taken = 0;
         // Lines of one stream that follow each other are classified together.
         let mut unclassified = Unclassified { first: 0, stream: Stream::Stdout };
         let dry = loop {
-            if taken >= bounds::INGEST_STEP_BYTES {
+            if taken >= bytes {
                 break false;
             }
             let Some(chunk) = self.reader.next_chunk()? else { break true };
             let (time, stream) = (chunk.time, chunk.stream);
             if stream != unclassified.stream {
-                let Self { masking, subject, lines, pending, verdicts, ends, .. } = self;
-                masking.mask(unclassified.stream, &mut pending.lines, unclassified.first);
-                pending.classify(&mut unclassified, subject, lines, chain, verdicts, ends);
+                let Self { masking, subject, lines, pending, .. } = self;
+                masking.mask(unclassified.stream, &mut pending.columns.lines, unclassified.first);
+                pending.columns.classify(&mut unclassified, subject, lines, chain, scratch);
                 unclassified.stream = stream;
             }
             match chunk.kind {
                 ChunkKind::Data(data) => {
                     taken += data.len();
                     let splitter = if stream == Stream::Stderr { &mut self.stderr } else { &mut self.stdout };
-                    splitter.push(data, chunk.start, &mut self.pending.lines);
-                    self.pending.stamp(stream, time);
+                    splitter.push(data, chunk.start, &mut self.pending.columns.lines);
+                    self.pending.columns.stamp(stream, time);
                 }
                 ChunkKind::Gap(count) => {
                     let place = chunk.start;
                     // The ends of unfinished lines are in the gap.
-                    self.take_unfinished(Unfinished::Finish, chain);
-                    unclassified.first = self.pending.levels.len();
-                    self.pending.push_gap(count, place, time);
+                    self.take_unfinished(Unfinished::Finish, chain, scratch);
+                    unclassified.first = self.pending.columns.levels.len();
+                    self.pending.columns.push_gap(count, place, time);
                 }
             }
         };
-        self.classify(&mut unclassified, chain);
+        self.classify(&mut unclassified, chain, scratch);
         Ok(dry)
     }
 
-    fn take_unfinished(&mut self, unfinished: Unfinished, chain: &mut Chain) {
+    fn take_unfinished(&mut self, unfinished: Unfinished, chain: &mut Chain, scratch: &mut Scratch) {
         for stream in [Stream::Stdout, Stream::Stderr] {
             let splitter = if stream == Stream::Stderr { &mut self.stderr } else { &mut self.stdout };
-            let mut unclassified = Unclassified { first: self.pending.levels.len(), stream };
+            let columns = &mut self.pending.columns;
+            let mut unclassified = Unclassified { first: columns.levels.len(), stream };
             if unfinished == Unfinished::Finish {
-                splitter.finish(&mut self.pending.lines);
+                splitter.finish(&mut columns.lines);
             } else {
-                splitter.flush_partial(&mut self.pending.lines);
+                splitter.flush_partial(&mut columns.lines);
             }
-            self.pending.stamp(stream, Time::now());
-            self.classify(&mut unclassified, chain);
+            columns.stamp(stream, Time::now());
+            self.classify(&mut unclassified, chain, scratch);
         }
     }
 
     /// Tells once of what no frame of the spool could tell. For what was lost because there was no room until the end
     /// `done`, whose room was kept free, has the count. Without a `done` the shim was killed, and nobody can say
     /// whether the pipes were empty.
-    fn tell_lost(&mut self, chain: &mut Chain, shared: &Shared) {
+    fn tell_lost(&mut self, chain: &mut Chain, shared: &Shared, scratch: &mut Scratch) {
         if std::mem::replace(&mut self.told_lost, true) {
             return;
         }
         let place = self.reader.position();
-        let mut unclassified = Unclassified { first: self.pending.levels.len(), stream: Stream::Ostler };
+        let mut unclassified =
+            Unclassified { first: self.pending.columns.levels.len(), stream: Stream::Ostler };
         match read_done(&self.dir) {
             Ok(Some(DoneRecord::Ended { lost_bytes, lost_lines, .. })) if lost_bytes > 0 => {
                 let lost = Count { bytes: lost_bytes, lines: lost_lines };
-                self.pending.push_gap(lost, place, Time::now());
+                self.pending.columns.push_gap(lost, place, Time::now());
             }
             Ok(Some(_)) => return,
             Ok(None) | Err(_) if self.reader.has_begun() && !self.has_told_unseen(shared) => {
-                self.pending.push_mark(UNSEEN, place, Time::now());
+                self.pending.columns.push_mark(UNSEEN, place, Time::now());
             }
             Ok(None) | Err(_) => return,
         }
-        self.classify(&mut unclassified, chain);
+        self.classify(&mut unclassified, chain, scratch);
     }
 
     /// Returns whether a daemon told of it that died before it could remove the run's directory.
@@ -251,10 +287,10 @@ impl Intake {
     }
 
     /// Masks what no classifier has seen yet, and asks the chain for its levels.
-    fn classify(&mut self, unclassified: &mut Unclassified, chain: &mut Chain) {
-        let Self { masking, subject, lines, pending, verdicts, ends, .. } = self;
-        masking.mask(unclassified.stream, &mut pending.lines, unclassified.first);
-        pending.classify(unclassified, subject, lines, chain, verdicts, ends);
+    fn classify(&mut self, unclassified: &mut Unclassified, chain: &mut Chain, scratch: &mut Scratch) {
+        let Self { masking, subject, lines, pending, .. } = self;
+        masking.mask(unclassified.stream, &mut pending.columns.lines, unclassified.first);
+        pending.columns.classify(unclassified, subject, lines, chain, scratch);
     }
 
     fn is_unfinished(&self) -> bool {
@@ -273,27 +309,28 @@ impl Intake {
     fn store(&mut self, shared: &Shared) -> Result<(), String> {
         let pending = &mut self.pending;
         let stored = shared.store.position(self.subject.run);
-        if pending.lines.ends.is_empty() && stored == Some(pending.position) {
+        if pending.columns.lines.ends.is_empty() && stored == Some(pending.position) {
             return Ok(());
         }
         pending.dirty = true;
+        let columns = &mut pending.columns;
         let batch = Batch {
             run: self.subject.run,
             process: &self.subject.process,
-            text: &pending.lines.text,
-            ends: &pending.lines.ends,
-            levels: &pending.levels,
-            streams: &pending.streams,
-            flags: &pending.flags,
-            times: &pending.times,
+            text: &columns.lines.text,
+            ends: &columns.lines.ends,
+            levels: &columns.levels,
+            streams: &columns.streams,
+            flags: &columns.flags,
+            times: &columns.times,
             position: pending.position,
         };
         let (first, _) = shared.store.append(&batch).map_err(|error| error.to_string())?;
-        for fact in pending.facts.drain(..) {
+        for fact in columns.facts.drain(..) {
             report(shared, fact);
         }
         // Each classifier of the chain has noted its own, in any order.
-        pending.fields.sort_by_key(|(line, _)| *line);
+        columns.fields.sort_by_key(|(line, _)| *line);
         let stored = Stored {
             first,
             text: batch.text,
@@ -302,10 +339,11 @@ impl Intake {
             streams: batch.streams,
             flags: batch.flags,
             times: batch.times,
-            fields: &pending.fields,
+            fields: &columns.fields,
         };
         self.events.take(&stored, Instant::now(), &mut |event: &Event| (shared.on_event)(event));
-        pending.clear();
+        columns.clear();
+        pending.dirty = false;
         if let Err(error) = self.reader.release(pending.position.low()) {
             warn!(dir = %self.dir.display(), %error, "cannot delete a spool file");
         }
@@ -348,7 +386,7 @@ struct Unclassified {
     stream: Stream,
 }
 
-impl Pending {
+impl Columns {
     /// Adds the line that stands where output is missing.
     fn push_gap(&mut self, count: Count, after: u64, time: Time) {
         let Count { lines, bytes } = count;
@@ -381,9 +419,9 @@ impl Pending {
         subject: &Subject,
         run_lines: &mut u64,
         chain: &mut Chain,
-        verdicts: &mut ChainVerdicts,
-        ends: &mut Vec<u32>,
+        scratch: &mut Scratch,
     ) {
+        let Scratch { verdicts, ends, .. } = scratch;
         let count = self.lines.ends.len();
         while unclassified.first < count {
             let first = unclassified.first;
@@ -428,6 +466,5 @@ impl Pending {
         self.flags.clear();
         self.times.clear();
         self.fields.clear();
-        self.dirty = false;
     }
 }

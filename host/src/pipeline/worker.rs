@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
-use super::intake::{self, Intake, Stepped, Unfinished};
+use super::intake::{self, Intake, Scratch, Stepped, Unfinished};
 use super::{Job, Shared};
 use crate::bounds;
 use crate::model::RunId;
@@ -22,7 +22,15 @@ pub(super) fn spawn(index: usize, shared: Arc<Shared>) -> std::io::Result<Sender
     let (sender, jobs) = channel();
     std::thread::Builder::new().name(format!("pipeline-{index}")).spawn(move || {
         let chain = Chain::new(shared.registry.wait());
-        Worker { index, shared, chain, runs: HashMap::new(), turns: VecDeque::new() }.work(&jobs);
+        Worker {
+            index,
+            shared,
+            chain,
+            runs: HashMap::new(),
+            turns: VecDeque::new(),
+            scratch: Scratch::default(),
+        }
+        .work(&jobs);
     })?;
     Ok(sender)
 }
@@ -34,6 +42,7 @@ struct Worker {
     runs: HashMap<RunId, Slot>,
     /// Runs with output to take in, in the order of their turns.
     turns: VecDeque<RunId>,
+    scratch: Scratch,
 }
 
 struct Slot {
@@ -159,7 +168,9 @@ impl Worker {
             (false, true) => Unfinished::StorePartial,
             (false, false) => Unfinished::Keep,
         };
-        match slot.intake.step(&mut self.chain, &self.shared, unfinished) {
+        // The more runs wait, the shorter the turns, so that the last of them does not wait much longer.
+        let bytes = (bounds::INGEST_STEP_BYTES / (self.turns.len() + 1)).max(bounds::INGEST_LEAST_BYTES);
+        match slot.intake.step(&mut self.chain, &self.shared, &mut self.scratch, bytes, unfinished) {
             Ok(Stepped::More) => self.queue(run),
             Ok(Stepped::Dry { .. }) if slot.ended => self.finish(run),
             Ok(Stepped::Dry { unfinished }) => {

@@ -48,6 +48,7 @@ pub struct SpoolReader {
     file: Option<ReadFile>,
     /// Files that are read to their end, and a place at or behind which they end.
     passed: VecDeque<(u32, u64)>,
+    /// Empty until something is read, and after [`SpoolReader::rest`].
     buffer: Box<[u8]>,
     /// The part of the buffer that is not taken yet; it begins at a frame.
     window: Range<usize>,
@@ -91,7 +92,7 @@ impl SpoolReader {
             taken,
             file: None,
             passed: VecDeque::new(),
-            buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
+            buffer: Box::default(),
             window: 0..0,
             last_time: Time::now(),
         };
@@ -118,6 +119,12 @@ impl SpoolReader {
                 Chunk { stream: Stream::Ostler, time, start, kind: ChunkKind::Gap(count) }
             }
         }))
+    }
+
+    /// Gives its memory back until there is more to read.
+    pub fn rest(&mut self) {
+        self.buffer = Box::default();
+        self.window = 0..0;
     }
 
     /// Returns the run-global place behind everything handed out so far.
@@ -180,6 +187,9 @@ impl SpoolReader {
             }
             if refilled || file.ended.is_some() {
                 return Ok(Step::Dry);
+            }
+            if self.buffer.is_empty() {
+                self.buffer = vec![0; BUFFER_BYTES].into_boxed_slice();
             }
             // Always from the frame's first byte: the writer may have cut off a torn frame and written another.
             self.window = 0..read_full(&file.file, &mut self.buffer, file.at)?;
