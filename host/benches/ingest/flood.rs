@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ostler::api::{LogsRequest, Request, Response};
 
 use super::children::LINE_BYTES;
-use super::support::{Project, figure, quick};
+use super::support::{Project, cpu_seconds, figure, quick};
 use super::{newest, start};
 
 fn lines() -> u64 {
@@ -34,6 +34,7 @@ pub fn measure(project: &mut Project, own: &str, dir: &Path) {
     assert!(status.expect("the flood runs").success());
     let file_time = seconds(&to_file);
 
+    let before = cpu_seconds(project.daemon_pid());
     let begun = Instant::now();
     start(project, "flood");
     while newest(project, "flood") != Some(lines()) {
@@ -41,7 +42,11 @@ pub fn measure(project: &mut Project, own: &str, dir: &Path) {
         std::thread::sleep(Duration::from_millis(2));
     }
     let elapsed = begun.elapsed().as_secs_f64();
+    let mut after = cpu_seconds(project.daemon_pid());
     let counted = count(project, lines());
+    // Shim and child count once they are gone.
+    project.ask(&Request::Stop { name: "flood".into() });
+    after.extend(cpu_seconds(project.daemon_pid()).remove_entry("children"));
     let child_time = seconds(&dir.join("ostler.time"));
 
     figure("ingest_lines_per_second", lines() as f64 / elapsed, "lines/s");
@@ -50,6 +55,13 @@ pub fn measure(project: &mut Project, own: &str, dir: &Path) {
     figure("child_to_file", file_time, "s");
     figure("child_under_ostler", child_time, "s");
     figure("child_ratio", child_time / file_time, "x");
+    // Where the time goes, as nanoseconds of a processor for each line.
+    for (thread, seconds) in after {
+        let took = seconds - before.get(&thread).copied().unwrap_or(0.0);
+        if took >= 0.05 {
+            figure(&format!("cpu_a_line_{thread}"), took * 1e9 / lines() as f64, "ns");
+        }
+    }
 }
 
 fn seconds(file: &Path) -> f64 {

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each benchmark uses a part of it")]
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -88,6 +89,31 @@ impl Project {
         std::fs::write(directory.join("clear_refs"), "5").expect("the daemon is ours");
         kibibytes << 10
     }
+}
+
+/// Processor seconds that each thread of a process has taken, by the thread's name; under `children`, what its ended
+/// children have, and theirs.
+pub fn cpu_seconds(pid: u32) -> BTreeMap<String, f64> {
+    let directory = PathBuf::from(format!("/proc/{pid}"));
+    let mut seconds = BTreeMap::new();
+    for task in std::fs::read_dir(directory.join("task")).expect("the daemon's threads").flatten() {
+        // A thread may end while it is looked at.
+        let Ok(name) = std::fs::read_to_string(task.path().join("comm")) else { continue };
+        let Ok(stat) = std::fs::read_to_string(task.path().join("stat")) else { continue };
+        *seconds.entry(name.trim().to_owned()).or_default() += stat_seconds(&stat, [14, 15]);
+    }
+    let stat = std::fs::read_to_string(directory.join("stat")).expect("the daemon's times");
+    seconds.insert("children".to_owned(), stat_seconds(&stat, [16, 17]));
+    seconds
+}
+
+/// Adds two fields of proc(5)'s `stat`, by their numbers there; they count hundredths of a second, as `USER_HZ` is on
+/// all of Linux's common platforms.
+fn stat_seconds(stat: &str, numbers: [usize; 2]) -> f64 {
+    let (_, after_name) = stat.rsplit_once(')').expect("a name in parentheses");
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    let field = |number: usize| fields[number - 3].parse::<f64>().expect("a count");
+    numbers.into_iter().map(field).sum::<f64>() / 100.0
 }
 
 impl Client {
