@@ -2,75 +2,19 @@
 //!
 //! Nothing sleeps: what is waited for is seen on the screen, or asked for with `ostler wait`.
 
+mod common;
+
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
-/// Far longer than anything here takes: reached only when something is broken.
-const PATIENCE: Duration = Duration::from_secs(60);
+use common::{Done, PATIENCE, Project};
+
 const DETACH: &[u8] = b"\x10\x11";
 
-struct Project {
-    dir: tempfile::TempDir,
-}
-
-impl Project {
-    fn new(config: &str) -> Self {
-        let dir = tempfile::Builder::new().prefix("ost").tempdir_in("/tmp").unwrap();
-        for name in ["project", "state", "run", "config"] {
-            fs::create_dir(dir.path().join(name)).unwrap();
-        }
-        fs::write(dir.path().join("project/ostler.toml"), config).unwrap();
-        Self { dir }
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ostler"));
-        command
-            .args(arguments)
-            .current_dir(self.dir.path().join("project"))
-            .env("OSTLER_STATE_DIR", self.dir.path().join("state"))
-            .env("XDG_RUNTIME_DIR", self.dir.path().join("run"))
-            .env("XDG_CONFIG_HOME", self.dir.path().join("config"))
-            .env("NO_COLOR", "1")
-            .env_remove("TERM")
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (status.code().expect("it ended by itself"), text(stdout), text(stderr))
-    }
-
-    fn ok(&self, arguments: &[&str]) -> String {
-        let (code, stdout, stderr) = self.run(arguments);
-        assert_eq!(code, 0, "ostler {arguments:?}: {stdout}{stderr}");
-        stdout
-    }
-
-    fn wait_for_line(&self, name: &str, pattern: &str) {
-        self.ok(&["wait", name, "--log", pattern, "--timeout", "60s"]);
-    }
-
-    fn state_of(&self, name: &str) -> String {
-        let views: serde_json::Value = serde_json::from_str(&self.ok(&["ps", "--json"])).unwrap();
-        let view = views.as_array().unwrap().iter().find(|view| view["name"] == name).unwrap();
-        view["state"].as_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Project {
-    fn drop(&mut self) {
-        let _ = self.command(&["down"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    }
-}
-
-/// A terminal with a command on it.
 struct Screen {
     ours: File,
     theirs: OwnedFd,
@@ -210,6 +154,14 @@ pty = true
 restart = "never"
 "#;
 
+fn wait_for_line(project: &Project, name: &str, pattern: &str) {
+    project.ok(&["wait", name, "--log", pattern, "--timeout", "60s"]);
+}
+
+fn state_of(project: &Project, name: &str) -> String {
+    project.process(name)["state"].as_str().unwrap().to_owned()
+}
+
 fn attach(project: &Project, arguments: &[&str]) -> Screen {
     Screen::open(40, 100, project.command(&[&["attach"], arguments].concat()))
 }
@@ -218,7 +170,7 @@ fn attach(project: &Project, arguments: &[&str]) -> Screen {
 fn who_attaches_sees_what_was_printed_types_and_leaves_it_running() {
     let project = Project::new(ECHO);
     project.ok(&["up", "-d"]);
-    project.wait_for_line("shell", "and then");
+    wait_for_line(&project, "shell", "and then");
     let mut screen = attach(&project, &["shell"]);
     let shown = screen.until_text("and then\r\n");
     assert!(shown.contains("on a terminal, TERM=xterm-256color"), "{shown:?}");
@@ -234,7 +186,7 @@ fn who_attaches_sees_what_was_printed_types_and_leaves_it_running() {
     assert_eq!(code, 0, "{shown}");
     assert!(shown.contains("left; `shell` goes on"), "{shown:?}");
     project.ok(&["send", "shell", "still there"]);
-    project.wait_for_line("shell", "got <still there>");
+    wait_for_line(&project, "shell", "got <still there>");
     // The log has lines as ever: no codes, no carriage returns.
     let lines = project.ok(&["logs", "shell", "--json"]);
     assert!(lines.contains(r#""text":"bold and then""#), "{lines}");
@@ -249,7 +201,7 @@ fn who_attaches_sees_what_was_printed_types_and_leaves_it_running() {
 fn the_size_of_the_window_is_the_processs() {
     let project = Project::new(ECHO);
     project.ok(&["up", "-d"]);
-    project.wait_for_line("shell", "and then");
+    wait_for_line(&project, "shell", "and then");
     let mut screen = attach(&project, &["shell"]);
     screen.until_text("size 40 100");
     set_size(&screen.ours, 31, 77);
@@ -262,7 +214,7 @@ fn the_size_of_the_window_is_the_processs() {
 fn an_attachment_ends_with_the_process_and_its_exit_code() {
     let project = Project::new(ECHO);
     project.ok(&["up", "-d"]);
-    project.wait_for_line("shell", "and then");
+    wait_for_line(&project, "shell", "and then");
     let mut screen = attach(&project, &["shell"]);
     screen.until("output and size", |seen| seen.contains("and then") && seen.contains("size 40 100"));
     screen.press(b"\x04");
@@ -283,7 +235,7 @@ fn an_attachment_ends_with_the_process_and_its_exit_code() {
     let (code, shown) = screen.end();
     assert_eq!(code, 128 + 15, "{shown}");
 
-    let (code, _, stderr) = project.run(&["attach", "shell", "--no-stdin"]);
+    let Done { code, stderr, .. } = project.run(&["attach", "shell", "--no-stdin"]);
     assert_eq!(code, 1, "{stderr}");
     assert!(stderr.contains("`shell` is not running") && stderr.contains("ostler start shell"), "{stderr}");
 }
@@ -341,7 +293,7 @@ fn keys_reach_the_process_byte_for_byte() {
 fn cursor_keys_by_name_are_those_the_program_asked_for() {
     let project = Project::new(KEYS);
     project.ok(&["start", "modes"]);
-    project.wait_for_line("modes", "shows lines");
+    wait_for_line(&project, "modes", "shows lines");
     let press = |key: &str| project.ok(&["send", "modes", "--key", key, "--key", "ctrl-j"]);
     // What was just printed may still be on its way to the daemon.
     let press_until = |key: &str, shown: &str| {
@@ -353,9 +305,9 @@ fn cursor_keys_by_name_are_those_the_program_asked_for() {
     };
     press_until("down", "^[OB was typed");
     press("home");
-    project.wait_for_line("modes", r"^\^\[OH was typed$");
+    wait_for_line(&project, "modes", r"^\^\[OH was typed$");
     press("page-up");
-    project.wait_for_line("modes", r"^\^\[\[5~ was typed$");
+    wait_for_line(&project, "modes", r"^\^\[\[5~ was typed$");
     // The next daemon is told by the shim.
     let status: serde_json::Value = serde_json::from_str(&project.ok(&["status", "--json"])).unwrap();
     let daemon = i32::try_from(status["daemon"]["pid"].as_i64().unwrap()).unwrap();
@@ -363,7 +315,7 @@ fn cursor_keys_by_name_are_those_the_program_asked_for() {
     assert_eq!(unsafe { libc::kill(daemon, libc::SIGKILL) }, 0);
     press_until("end", "^[OF was typed");
     project.ok(&["send", "modes", "q", "--no-newline", "--key", "ctrl-j"]);
-    project.wait_for_line("modes", "normal");
+    wait_for_line(&project, "modes", "normal");
     press_until("left", "^[[D was typed");
 }
 
@@ -371,10 +323,10 @@ fn cursor_keys_by_name_are_those_the_program_asked_for() {
 fn keys_are_sent_by_name() {
     let project = Project::new(ECHO);
     project.ok(&["up", "-d"]);
-    project.wait_for_line("shell", "and then");
+    wait_for_line(&project, "shell", "and then");
     project.ok(&["send", "shell", "one", "--no-newline", "--key", "backspace", "--key", "enter"]);
-    project.wait_for_line("shell", "got <on>");
-    let (code, _, stderr) = project.run(&["send", "shell", "--key", "ctrl-cc"]);
+    wait_for_line(&project, "shell", "got <on>");
+    let Done { code, stderr, .. } = project.run(&["send", "shell", "--key", "ctrl-cc"]);
     assert_eq!(code, 2, "{stderr}");
     assert!(stderr.contains("did you mean `ctrl-c`?"), "{stderr}");
     project.ok(&["send", "shell", "--key", "ctrl-c"]);
@@ -399,7 +351,7 @@ restart = "never"
 fn without_a_terminal_lines_are_sent_and_some_keys_are_signals() {
     let project = Project::new(PIPED);
     project.ok(&["up", "-d"]);
-    project.wait_for_line("piped", "ready");
+    wait_for_line(&project, "piped", "ready");
     let mut screen = attach(&project, &["piped"]);
     let shown = screen.until("the remark and the output", |seen| {
         seen.contains("has no terminal (pty = false)") && seen.contains("ready\r\n")
@@ -412,12 +364,12 @@ fn without_a_terminal_lines_are_sent_and_some_keys_are_signals() {
     screen.press(b"\x03");
     let (code, shown) = screen.end();
     assert_eq!(code, 0, "{shown}");
-    assert_eq!(project.state_of("piped"), "running");
+    assert_eq!(state_of(&project, "piped"), "running");
 
-    let (code, _, stderr) = project.run(&["send", "piped", "x", "--key", "up"]);
+    let Done { code, stderr, .. } = project.run(&["send", "piped", "x", "--key", "up"]);
     assert_eq!(code, 2, "{stderr}");
     assert!(stderr.contains("`up` means nothing") && stderr.contains("pty = true"), "{stderr}");
-    let (code, _, stderr) = project.run(&["send", "piped", "--key", "ctrl-c"]);
+    let Done { code, stderr, .. } = project.run(&["send", "piped", "--key", "ctrl-c"]);
     assert_eq!(code, 0, "{stderr}");
     assert!(stderr.contains("SIGINT was sent"), "{stderr}");
     project.ok(&["wait", "piped", "--exit"]);
@@ -429,8 +381,8 @@ fn without_a_terminal_lines_are_sent_and_some_keys_are_signals() {
 fn without_a_terminal_of_ones_own_one_may_look_on() {
     let project = Project::new(ECHO);
     project.ok(&["up", "-d"]);
-    project.wait_for_line("shell", "and then");
-    let (code, _, stderr) = project.run(&["attach", "shell"]);
+    wait_for_line(&project, "shell", "and then");
+    let Done { code, stderr, .. } = project.run(&["attach", "shell"]);
     assert_eq!(code, 2, "{stderr}");
     assert!(stderr.contains("standard input is not a terminal") && stderr.contains("--no-stdin"), "{stderr}");
     let mut looking =
@@ -462,21 +414,21 @@ restart = "never"
 "#;
     let project = Project::new(config);
     project.ok(&["up", "-d"]);
-    project.wait_for_line("slow", "ready");
+    wait_for_line(&project, "slow", "ready");
     let text: String = (0..150_000).map(|number| format!("{number:06}\n")).collect();
     assert!(text.len() > 1_000_000);
     let mut sender = project.command(&["send", "slow", "-", "--eof"]).stdin(Stdio::piped()).spawn().unwrap();
     sender.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     assert!(sender.wait().unwrap().success());
     project.ok(&["wait", "slow", "--exit", "--timeout", "60s"]);
-    assert_eq!(fs::read_to_string(project.dir.path().join("project/all")).unwrap(), text);
+    assert_eq!(fs::read_to_string(project.file("all")).unwrap(), text);
 }
 
 #[test]
 fn a_killed_daemon_costs_neither_the_process_nor_the_attachment() {
     let project = Project::new(ECHO);
     project.ok(&["up", "-d"]);
-    project.wait_for_line("shell", "and then");
+    wait_for_line(&project, "shell", "and then");
     let mut screen = attach(&project, &["shell"]);
     screen.until_text("and then");
     let status: serde_json::Value = serde_json::from_str(&project.ok(&["status", "--json"])).unwrap();

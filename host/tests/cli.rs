@@ -3,122 +3,28 @@
 //! Each test has a project, a state directory and a runtime directory of its own, and takes its daemon down at the
 //! end, however it ends. Nothing sleeps: conditions are waited for, with `ostler wait` or on output.
 
+mod common;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// A project in a directory of its own. Its paths are short, because a socket's path is bounded.
-struct Project {
-    dir: tempfile::TempDir,
-}
-
-/// What a command did.
-struct Done {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
-
-impl Project {
-    /// Makes a project without `ostler.toml`.
-    fn bare() -> Self {
-        let dir = tempfile::Builder::new().prefix("ost").tempdir_in("/tmp").unwrap();
-        for name in ["project", "state", "run", "config"] {
-            fs::create_dir(dir.path().join(name)).unwrap();
-        }
-        Self { dir }
-    }
-
-    fn new(config: &str) -> Self {
-        let project = Self::bare();
-        fs::write(project.config(), config).unwrap();
-        project
-    }
-
-    fn path(&self) -> PathBuf {
-        self.dir.path().join("project")
-    }
-
-    fn config(&self) -> PathBuf {
-        self.path().join("ostler.toml")
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ostler"));
-        command
-            .args(arguments)
-            .current_dir(self.path())
-            .env("OSTLER_STATE_DIR", self.dir.path().join("state"))
-            .env("XDG_RUNTIME_DIR", self.dir.path().join("run"))
-            .env("XDG_CONFIG_HOME", self.dir.path().join("config"))
-            .env_remove("NO_COLOR")
-            .env_remove("CLICOLOR_FORCE")
-            .stdin(Stdio::null());
-        command
-    }
-
-    /// Runs a command to its end.
-    fn run(&self, arguments: &[&str]) -> Done {
-        Done::from(self.command(arguments).output().unwrap())
-    }
-
-    /// Runs a command that is to succeed, and returns what it printed.
-    fn ok(&self, arguments: &[&str]) -> String {
-        let done = self.run(arguments);
-        assert_eq!(done.code, 0, "ostler {arguments:?}: {}{}", done.stdout, done.stderr);
-        done.stdout
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        serde_json::from_str(&self.ok(arguments)).unwrap()
-    }
-
-    /// Returns the daemon's pid, if there is a daemon.
-    fn daemon(&self) -> Option<Pid> {
-        let status = self.json(&["status", "--json"]);
-        status["daemon"]["pid"].as_i64().map(|pid| Pid::from_raw(pid.try_into().unwrap()).unwrap())
-    }
-
-    fn pid_of(&self, name: &str) -> i64 {
-        let views = self.json(&["ps", "--json"]);
-        let view = views.as_array().unwrap().iter().find(|view| view["name"] == name).unwrap();
-        view["pid"].as_i64().unwrap_or_else(|| panic!("{name} does not run: {view}"))
-    }
-
-    /// Starts a command and reads its output as it comes.
-    fn spawn(&self, arguments: &[&str]) -> Watched {
-        let mut child =
-            self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        Watched { child, stdout }
-    }
-}
-
-impl Drop for Project {
-    fn drop(&mut self) {
-        // A configuration that a test broke would keep a daemon from starting that is to stop what is left.
-        let _ = self.command(&["down"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    }
-}
-
-impl From<Output> for Done {
-    fn from(output: Output) -> Self {
-        Self {
-            code: output.status.code().expect("it ended by itself"),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-}
+use common::{Done, Project, kill, lives};
 
 /// A command that runs.
 struct Watched {
     child: Child,
     stdout: BufReader<ChildStdout>,
+}
+
+/// Starts a command and reads its output as it comes.
+fn spawn(project: &Project, arguments: &[&str]) -> Watched {
+    let mut child = project.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    Watched { child, stdout }
 }
 
 impl Watched {
@@ -146,12 +52,6 @@ impl Watched {
         done.stdout = stdout;
         done
     }
-}
-
-/// Returns whether a process runs; one that has ended counts as gone, whoever is to wait for it.
-fn lives(pid: i64) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
 }
 
 /// Prints a line, and then one for each it reads.
@@ -220,15 +120,15 @@ fn a_folder_without_configuration_leads_to_init() {
     }
     assert_eq!(project.daemon(), None);
 
-    fs::write(project.path().join("Procfile"), "web: echo serving\n").unwrap();
+    fs::write(project.file("Procfile"), "web: echo serving\n").unwrap();
     assert!(project.ok(&["init"]).contains("web"));
-    let written = fs::read_to_string(project.config()).unwrap();
+    let written = fs::read_to_string(project.file("ostler.toml")).unwrap();
     assert_eq!(project.json(&["ps", "--json"])[0]["name"], "web");
 
     let again = project.run(&["init"]);
     assert_eq!(again.code, 1);
     assert!(again.stderr.contains("exists already"), "{}", again.stderr);
-    assert_eq!(fs::read_to_string(project.config()).unwrap(), written);
+    assert_eq!(fs::read_to_string(project.file("ostler.toml")).unwrap(), written);
 }
 
 #[test]
@@ -350,7 +250,7 @@ fn log_is_searched_with_what_stands_around_exported_whole_and_cleared_for_good()
     assert_eq!(project.ok(&["logs", "--until", "1h"]), "");
     assert_eq!(project.run(&["logs", "--contains", "x", "--grep", "x"]).code, 2);
 
-    let file = project.path().join("log.jsonl");
+    let file = project.file("log.jsonl");
     let name = file.display().to_string();
     project.ok(&["logs", "count", "--export", "jsonl", "--output", &name]);
     let exported = fs::read_to_string(&file).unwrap();
@@ -375,7 +275,7 @@ fn log_is_searched_with_what_stands_around_exported_whole_and_cleared_for_good()
     assert_eq!(project.run(&["logs", "--clear", "--yes", "coun"]).code, 3);
     project.ok(&["logs", "--clear", "--yes"]);
     assert_eq!(project.ok(&["logs"]), "");
-    for entry in fs::read_dir(project.dir.path().join("state")).unwrap() {
+    for entry in fs::read_dir(project.path("state")).unwrap() {
         let log = entry.unwrap().path().join("log");
         for segment in fs::read_dir(log).into_iter().flatten() {
             let bytes = fs::read(segment.unwrap().path()).unwrap();
@@ -388,7 +288,7 @@ fn log_is_searched_with_what_stands_around_exported_whole_and_cleared_for_good()
 fn following_shows_lines_as_they_come_and_ends_with_the_daemon() {
     let project = Project::new(ECHO);
     project.ok(&["up", "-d"]);
-    let mut follower = project.spawn(&["logs", "-f", "--json"]);
+    let mut follower = spawn(&project, &["logs", "-f", "--json"]);
     follower.line_with("hello");
     project.ok(&["send", "echo", "later"]);
     follower.line_with("got later");
@@ -412,7 +312,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 #[test]
 fn control_c_takes_the_foreground_down_in_order() {
     let project = Project::new(ECHO);
-    let mut foreground = project.spawn(&["up"]);
+    let mut foreground = spawn(&project, &["up"]);
     let line = foreground.line_with("hello from");
     let pid: i64 = line.trim().rsplit(' ').next().unwrap().parse().unwrap();
     assert!(lives(pid));
@@ -429,7 +329,7 @@ fn a_second_control_c_leaves_at_once_and_names_what_still_runs() {
         "[process.stubborn]\ncommand = \"trap 'echo no thanks' TERM; echo up; while true; do read line; done\"\n\
          shell = true\nstop = { grace = \"5m\" }\n",
     );
-    let mut foreground = project.spawn(&["up"]);
+    let mut foreground = spawn(&project, &["up"]);
     foreground.line_with("up");
     foreground.signal(Signal::INT);
     foreground.line_with("no thanks");
@@ -463,10 +363,10 @@ fn a_killed_daemon_takes_nothing_with_it_and_down_still_stops_everything() {
     let project = Project::new(ECHO);
     project.ok(&["up", "-d"]);
     let pid = project.pid_of("echo");
-    kill_process(project.daemon().unwrap(), Signal::KILL).unwrap();
+    kill(project.daemon().unwrap(), Signal::KILL);
     assert_eq!(project.pid_of("echo"), pid, "the next daemon does not have the same child");
 
-    kill_process(project.daemon().unwrap(), Signal::KILL).unwrap();
+    kill(project.daemon().unwrap(), Signal::KILL);
     project.ok(&["down"]);
     assert!(!lives(pid), "down left a process behind");
     assert!(project.ok(&["down"]).contains("nothing runs"));
@@ -475,9 +375,9 @@ fn a_killed_daemon_takes_nothing_with_it_and_down_still_stops_everything() {
 #[test]
 fn the_foreground_outlives_its_daemon() {
     let project = Project::new(ECHO);
-    let mut foreground = project.spawn(&["up"]);
+    let mut foreground = spawn(&project, &["up"]);
     foreground.line_with("hello");
-    kill_process(project.daemon().unwrap(), Signal::KILL).unwrap();
+    kill(project.daemon().unwrap(), Signal::KILL);
     project.ok(&["send", "echo", "still there"]);
     foreground.line_with("got still there");
     project.ok(&["down"]);
@@ -486,9 +386,9 @@ fn the_foreground_outlives_its_daemon() {
 }
 
 /// The session of a process. Not through rustix: a leader outside our PID namespace is told as 0, which its `Pid` denies.
-fn session_of(pid: Pid) -> i32 {
+fn session_of(pid: i64) -> i32 {
     // SAFETY: takes and returns numbers only.
-    let session = unsafe { libc::getsid(pid.as_raw_nonzero().get()) };
+    let session = unsafe { libc::getsid(i32::try_from(pid).unwrap()) };
     assert!(session >= 0, "{}", std::io::Error::last_os_error());
     session
 }
@@ -496,17 +396,16 @@ fn session_of(pid: Pid) -> i32 {
 #[test]
 fn commands_at_once_share_one_daemon_that_is_nobodys_child() {
     let project = Project::new(ECHO);
-    let commands: Vec<_> = (0..8).map(|_| project.spawn(&["ps", "--json"])).collect();
+    let commands: Vec<_> = (0..8).map(|_| spawn(&project, &["ps", "--json"])).collect();
     for command in commands {
         let done = command.end();
         assert_eq!(done.code, 0, "{}", done.stderr);
     }
     let daemon = project.daemon().unwrap();
-    assert_ne!(session_of(daemon), session_of(rustix::process::getpid()), "it shares our session");
+    assert_ne!(session_of(daemon), session_of(std::process::id().into()), "it shares our session");
     let second = project.run(&["daemon"]);
     assert_eq!(second.code, 1);
-    let pid = daemon.as_raw_nonzero();
-    assert!(second.stderr.contains(&format!("another daemon (pid {pid})")), "{}", second.stderr);
+    assert!(second.stderr.contains(&format!("another daemon (pid {daemon})")), "{}", second.stderr);
     assert_eq!(project.daemon(), Some(daemon));
 }
 

@@ -1,12 +1,10 @@
 //! Kinds of errors as people and agents see them, of a running daemon and a process that prints a trace when it is told.
 
-use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+mod common;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
+
+use common::{Project, until};
 
 const TRACE: &str = "\
 Traceback (most recent call last):
@@ -16,104 +14,40 @@ Traceback (most recent call last):
     raise ValueError(\"cart 12\")
 ValueError: cart 12 is gone";
 
-/// A project with a daemon of its own, and a process that prints a trace for each line of input.
-struct Project {
-    dir: TempDir,
+/// A process that prints a trace for each line of input.
+const CONFIG: &str = r#"
+[process.api]
+command = "sh -c 'echo up; while read line; do cat trace.txt >&2; done'"
+ready = { log = "up" }
+"#;
+
+fn project() -> Project {
+    let project = Project::new(CONFIG);
+    project.write("trace.txt", &format!("{TRACE}\n"));
+    project
 }
 
-impl Project {
-    fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("ost").tempdir_in("/tmp").unwrap();
-        for part in ["project", "state", "run"] {
-            fs::create_dir(dir.path().join(part)).unwrap();
-        }
-        fs::write(dir.path().join("project/trace.txt"), format!("{TRACE}\n")).unwrap();
-        let config = "[process.api]\ncommand = \"sh -c 'echo up; while read line; do cat trace.txt >&2; done'\"\nready = { log = \"up\" }\n";
-        fs::write(dir.path().join("project/ostler.toml"), config).unwrap();
-        Self { dir }
-    }
-
-    fn ostler(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ostler"));
-        command
-            .args(arguments)
-            .current_dir(self.dir.path().join("project"))
-            .env("OSTLER_STATE_DIR", self.dir.path().join("state"))
-            .env("XDG_RUNTIME_DIR", self.dir.path().join("run"))
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.ostler(arguments).output().unwrap()
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.run(arguments);
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-            panic!("{error}: {arguments:?} {}", String::from_utf8_lossy(&output.stderr))
-        })
-    }
-
-    /// Says what came out, and fails when the exit code is another.
-    fn shown(&self, arguments: &[&str], code: i32) -> String {
-        let output = self.run(arguments);
-        let shown = [output.stdout, output.stderr].concat();
-        let shown = String::from_utf8(shown).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {shown}");
-        shown
-    }
-
-    /// Has the process print its trace, and waits until that is known as an error of this run.
-    fn happened(&self) {
-        self.shown(&["send", "api", "again"], 0);
-        let begun = Instant::now();
-        while self.json(&["errors", "api", "--since", "restart", "--json"])["errors"] == json!([]) {
-            assert!(begun.elapsed() < Duration::from_secs(60), "no error is known");
-        }
-    }
-
-    /// Calls a tool and returns its result.
-    fn call(&self, tool: &str, arguments: Value) -> Value {
-        let mut agent = self
-            .ostler(&["mcp", "--toolsets", "core,logs"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut input = agent.stdin.take().unwrap();
-        let client = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
-        for message in [
-            json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client}),
-            json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
-            json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}),
-        ] {
-            writeln!(input, "{message}").unwrap();
-        }
-        let answer = BufReader::new(agent.stdout.take().unwrap())
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap())
-            .find(|answer| answer["id"] == 2)
-            .unwrap();
-        drop(input);
-        agent.wait().unwrap();
-        answer["result"].clone()
-    }
+/// Has the process print its trace, and waits until that is known as an error of this run.
+fn happened(project: &Project) {
+    project.shown(&["send", "api", "again"], 0);
+    let known = || project.json(&["errors", "api", "--since", "restart", "--json"])["errors"] != json!([]);
+    until("an error is known", known);
 }
 
-impl Drop for Project {
-    fn drop(&mut self) {
-        let _ = self.run(&["down"]);
-    }
+/// Calls a tool and returns its result.
+fn call(project: &Project, tool: &str, arguments: Value) -> Value {
+    let mut agent = project.agent(&["--toolsets", "core,logs"]);
+    agent.initialize("2025-06-18");
+    agent.call(tool, arguments)
 }
 
 #[test]
 fn an_error_is_listed_resolved_and_told_as_regressed_when_it_comes_again() {
-    let project = Project::new();
+    let project = project();
     project.shown(&["start", "api"], 0);
     project.shown(&["wait", "api"], 0);
     assert!(project.shown(&["errors"], 0).contains("there are no such errors"));
-    project.happened();
+    happened(&project);
 
     let errors = project.json(&["errors", "api", "--since", "restart", "--json"]);
     let error = &errors["errors"][0];
@@ -137,14 +71,14 @@ fn an_error_is_listed_resolved_and_told_as_regressed_when_it_comes_again() {
     let latest = project.shown(&["errors", "latest", "api"], 0);
     assert!(latest.contains("1 frame of libraries left out") && latest.contains("in cart"), "{latest}");
     assert!(project.shown(&["errors", "latest", "--full"], 0).contains("flask/app.py"));
-    let reply = project.call("get_latest_errors", json!({"name": "api"}));
+    let reply = call(&project, "get_latest_errors", json!({"name": "api"}));
     let text = reply["structuredContent"]["errors"][0]["text"].as_str().unwrap();
     assert!(
         text.contains("1 frame of libraries left out") && text.ends_with("ValueError: cart 12 is gone"),
         "{text}"
     );
 
-    let reply = project.call("mark_error_resolved", json!({"id": id, "note": "pinned it"}));
+    let reply = call(&project, "mark_error_resolved", json!({"id": id, "note": "pinned it"}));
     assert_eq!(reply["structuredContent"]["error"]["state"], "resolved", "{reply}");
     assert!(project.shown(&["errors"], 0).contains("there are no such errors"));
     assert!(project.shown(&["errors", "--all"], 0).contains("resolved"));
@@ -152,8 +86,8 @@ fn an_error_is_listed_resolved_and_told_as_regressed_when_it_comes_again() {
     // In a run that begins afterwards it happens again.
     project.shown(&["restart", "api"], 0);
     project.shown(&["wait", "api"], 0);
-    project.happened();
-    let reply = project.call("get_errors", json!({"since": "restart"}));
+    happened(&project);
+    let reply = call(&project, "get_errors", json!({"since": "restart"}));
     let error = &reply["structuredContent"]["errors"][0];
     assert_eq!((&error["state"], &error["note"]), (&json!("regressed"), &json!("pinned it")), "{reply}");
     assert_eq!(
@@ -171,7 +105,7 @@ fn an_error_is_listed_resolved_and_told_as_regressed_when_it_comes_again() {
 
 #[test]
 fn what_makes_no_sense_is_answered_with_what_would() {
-    let project = Project::new();
+    let project = project();
     project.shown(&["ps"], 0);
     for (arguments, code, words) in [
         (&["errors", "resolve", "abcdef"][..], 3, "there is no kind of error `abcdef`"),
@@ -188,6 +122,6 @@ fn what_makes_no_sense_is_answered_with_what_would() {
         assert!(shown.contains(words), "{arguments:?}: {shown}");
     }
     assert!(project.shown(&["errors", "--since", "file:trace.txt"], 0).contains("no such errors"));
-    let refused = project.call("mark_error_resolved", json!({"id": "abcdef"}));
+    let refused = call(&project, "mark_error_resolved", json!({"id": "abcdef"}));
     assert_eq!(refused["isError"], true);
 }

@@ -1,59 +1,13 @@
 //! What `ostler wait`, `up` and `health` say of processes that do not come up, or do not stay well.
 
-use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Output, Stdio};
+mod common;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-/// A project with a daemon of its own.
-struct Project {
-    dir: TempDir,
-}
+use common::Project;
 
-impl Project {
-    fn new(config: &str) -> Self {
-        let dir = tempfile::Builder::new().prefix("ost").tempdir_in("/tmp").unwrap();
-        for part in ["project", "state", "run"] {
-            fs::create_dir(dir.path().join(part)).unwrap();
-        }
-        fs::write(dir.path().join("project/ostler.toml"), config).unwrap();
-        Self { dir }
-    }
-
-    fn ostler(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ostler"));
-        command
-            .args(arguments)
-            .current_dir(self.dir.path().join("project"))
-            .env("OSTLER_STATE_DIR", self.dir.path().join("state"))
-            .env("XDG_RUNTIME_DIR", self.dir.path().join("run"))
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.ostler(arguments).output().unwrap()
-    }
-
-    /// Runs a command that prints JSON, whatever its exit code.
-    fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.run(arguments);
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-            panic!("{error}: {arguments:?} {}", String::from_utf8_lossy(&output.stderr))
-        })
-    }
-
-    fn wait(&self, name: &str, arguments: &[&str]) -> Value {
-        self.json(&[&["wait", name, "--json"], arguments].concat())
-    }
-}
-
-impl Drop for Project {
-    fn drop(&mut self) {
-        let _ = self.run(&["down"]);
-    }
+fn wait(project: &Project, name: &str, arguments: &[&str]) -> Value {
+    project.told(&[&["wait", name, "--json"], arguments].concat())
 }
 
 fn contains(value: &Value, text: &str) {
@@ -91,14 +45,14 @@ fn a_wait_in_vain_returns_the_reason_and_the_last_lines() {
         "#,
     );
     project.run(&["start", "exits"]);
-    let waited = project.wait("exits", &[]);
+    let waited = wait(&project, "exits", &[]);
     assert_eq!(waited["outcome"], "impossible");
     contains(&waited["reason"], "has failed: exit code 3");
     assert_eq!(tail(&waited), ["no database"]);
 
     project.run(&["start", "flaps"]);
     let waited = loop {
-        let waited = project.wait("flaps", &[]);
+        let waited = wait(&project, "flaps", &[]);
         if waited["process"]["state"] == "failed" {
             break waited;
         }
@@ -106,27 +60,27 @@ fn a_wait_in_vain_returns_the_reason_and_the_last_lines() {
     contains(&waited["reason"], "exit code 4; restarted 2 times within 60s, then ended again");
     assert_eq!((&waited["process"]["restarts"], tail(&waited)), (&json!(2), vec!["no queue"]));
 
-    assert_eq!(project.run(&["start", "missing"]).status.code(), Some(1));
-    let waited = project.wait("missing", &[]);
+    assert_eq!(project.run(&["start", "missing"]).code, 1);
+    let waited = wait(&project, "missing", &[]);
     assert_eq!(waited["outcome"], "impossible");
     contains(&waited["reason"], "has failed: program `no-such-program` was not found in PATH");
 
     project.run(&["start", "late"]);
-    let waited = project.wait("late", &[]);
+    let waited = wait(&project, "late", &[]);
     assert_eq!(waited["outcome"], "impossible");
     contains(&waited["reason"], "not ready within 200ms: nothing accepts connections at 127.0.0.1:1");
     assert_eq!(tail(&waited), ["listening nowhere"]);
 
     project.run(&["start", "sick"]);
     let checked = loop {
-        let checked = project.json(&["health", "sick", "--json"]);
+        let checked = project.told(&["health", "sick", "--json"]);
         if checked[0]["process"]["state"] == "unhealthy" {
             break checked;
         }
     };
     assert_eq!(checked[0]["verdict"], "unhealthy");
     contains(&checked[0]["saw"], "ended with exit code 1: no heartbeat");
-    let waited = project.wait("sick", &["--timeout", "100ms"]);
+    let waited = wait(&project, "sick", &["--timeout", "100ms"]);
     assert_eq!(waited["outcome"], "timed-out");
     contains(
         &waited["reason"],
@@ -150,12 +104,11 @@ fn a_dependency_that_never_gets_ready_is_told_with_what_was_seen() {
     );
     let up = project.run(&["up", "-d"]);
     let told = [up.stdout, up.stderr].concat();
-    let told = String::from_utf8(told).unwrap();
-    assert_eq!(up.status.code(), Some(1), "{told}");
+    assert_eq!(up.code, 1, "{told}");
     let expected = "not started, because `db`, which it depends on, is not ready within 200ms: \
                     nothing accepts connections at 127.0.0.1:1";
     assert!(told.split_whitespace().collect::<Vec<_>>().join(" ").contains(expected), "{told}");
-    let views = project.json(&["ps", "--json"]);
+    let views = project.told(&["ps", "--json"]);
     let states: Vec<_> = views.as_array().unwrap().iter().map(|view| &view["state"]).collect();
     assert_eq!(states, ["unhealthy", "stopped"].map(Value::from).iter().collect::<Vec<_>>(), "{views}");
 }
@@ -177,11 +130,9 @@ fn health_is_told_to_people_programs_and_agents() {
         "#,
     );
     for name in ["well", "plain"] {
-        assert!(project.run(&["start", name]).status.success());
+        project.ok(&["start", name]);
     }
-    let checked = project.run(&["health"]);
-    assert_eq!(checked.status.code(), Some(0));
-    let shown = String::from_utf8(checked.stdout).unwrap();
+    let shown = project.ok(&["health"]);
     let row = |name: &str| shown.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
     assert!(
         row("well").contains("healthy") && row("well").contains("ended with exit code 0: pong"),
@@ -190,34 +141,14 @@ fn health_is_told_to_people_programs_and_agents() {
     assert!(row("plain").contains("unchecked"), "{shown}");
     assert!(row("down").contains("has not been started"), "{shown}");
     // Who names it wants it up.
-    assert_eq!(project.run(&["health", "down"]).status.code(), Some(1));
-    assert_eq!(project.run(&["health", "nobody"]).status.code(), Some(3));
+    assert_eq!(project.run(&["health", "down"]).code, 1);
+    assert_eq!(project.run(&["health", "nobody"]).code, 3);
 
-    let mut agent = project
-        .ostler(&["mcp", "--toolsets", "processes"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = agent.stdin.take().unwrap();
-    let client = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
-    let call = json!({"name": "check_process_health", "arguments": {"name": "well"}});
-    for message in [
-        json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client}),
-        json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
-        json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": call}),
-    ] {
-        writeln!(input, "{message}").unwrap();
-    }
-    let answers = BufReader::new(agent.stdout.take().unwrap());
-    let answer = answers
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap())
-        .find(|answer| answer["id"] == 2)
-        .unwrap();
-    let checked = &answer["result"]["structuredContent"]["processes"][0];
+    let mut agent = project.agent(&["--toolsets", "processes"]);
+    agent.initialize("2025-06-18");
+    let answer = agent.ok("check_process_health", json!({"name": "well"}));
+    let checked = &answer["processes"][0];
     assert_eq!((&checked["health"], &checked["name"]), (&json!("healthy"), &json!("well")), "{answer}");
     contains(&checked["saw"], "exit code 0: pong");
-    drop(input);
-    agent.wait().unwrap();
+    assert_eq!(agent.leave(), Some(0));
 }

@@ -1,16 +1,12 @@
 //! `ostler mcp` as its clients see it: JSON-RPC by hand over the binary's standard input and output.
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+mod common;
+
+use std::process::Stdio;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-/// Longest wait for anything; reached only when a test fails.
-const PATIENCE: Duration = Duration::from_secs(30);
+use common::Project;
 
 /// A speaker that says what it hears, a child that dies with a reason, and one that talks a lot.
 const CONFIG: &str = r#"
@@ -28,173 +24,6 @@ command = "sh -c 'i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo \"GET /items/$
 ready = { log = "done" }
 "#;
 
-/// A project of its own with a daemon of its own.
-struct Project {
-    dir: TempDir,
-}
-
-impl Project {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        for part in ["project", "state", "run"] {
-            std::fs::create_dir(dir.path().join(part)).unwrap();
-        }
-        std::fs::write(dir.path().join("project/ostler.toml"), CONFIG).unwrap();
-        Self { dir }
-    }
-
-    fn path(&self, part: &str) -> std::path::PathBuf {
-        self.dir.path().join(part)
-    }
-
-    fn ostler(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(Path::new(env!("CARGO_BIN_EXE_ostler")));
-        command
-            .args(arguments)
-            .current_dir(self.path("project"))
-            .env("OSTLER_STATE_DIR", self.path("state"))
-            .env("XDG_RUNTIME_DIR", self.path("run"));
-        command
-    }
-
-    fn connect(&self) -> Client {
-        self.connect_with(&[])
-    }
-
-    /// Connects with options of `ostler mcp`.
-    fn connect_with(&self, options: &[&str]) -> Client {
-        let mut child = self
-            .ostler(&[&["mcp"], options].concat())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (sender, messages) = channel();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                let message = serde_json::from_str(&line).expect("nothing but JSON on standard output");
-                if sender.send(message).is_err() {
-                    break;
-                }
-            }
-        });
-        Client { input: child.stdin.take(), child, messages, kept: Vec::new(), last_id: 0 }
-    }
-}
-
-impl Drop for Project {
-    fn drop(&mut self) {
-        let _ = self.ostler(&["down"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    }
-}
-
-struct Client {
-    input: Option<ChildStdin>,
-    child: Child,
-    messages: Receiver<Value>,
-    /// Answers that came before somebody asked for them.
-    kept: Vec<Value>,
-    last_id: u64,
-}
-
-impl Client {
-    fn write(&mut self, line: &str) {
-        let input = self.input.as_mut().unwrap();
-        input.write_all(line.as_bytes()).unwrap();
-        input.write_all(b"\n").unwrap();
-        input.flush().unwrap();
-    }
-
-    fn notify(&mut self, method: &str, params: Value) {
-        self.write(&json!({"jsonrpc": "2.0", "method": method, "params": params}).to_string());
-    }
-
-    fn send(&mut self, method: &str, params: Value) -> u64 {
-        self.last_id += 1;
-        let id = self.last_id;
-        self.write(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string());
-        id
-    }
-
-    fn next(&mut self) -> Value {
-        self.messages.recv_timeout(PATIENCE).expect("an answer")
-    }
-
-    fn answer(&mut self, id: u64) -> Value {
-        let is_it = |message: &Value| message["id"] == id;
-        if let Some(index) = self.kept.iter().position(is_it) {
-            return self.kept.remove(index);
-        }
-        loop {
-            let message = self.next();
-            if is_it(&message) {
-                return message;
-            }
-            self.kept.push(message);
-        }
-    }
-
-    fn request(&mut self, method: &str, params: Value) -> Value {
-        let id = self.send(method, params);
-        self.answer(id)
-    }
-
-    fn initialize(&mut self, version: &str) -> Value {
-        let answer = self.request(
-            "initialize",
-            json!({"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "by-hand", "version": "1"}}),
-        );
-        self.notify("notifications/initialized", json!({}));
-        answer["result"].clone()
-    }
-
-    fn call(&mut self, tool: &str, arguments: Value) -> Value {
-        self.request("tools/call", json!({"name": tool, "arguments": arguments}))["result"].clone()
-    }
-
-    /// Calls a tool that must succeed, and returns its structured content.
-    fn ok(&mut self, tool: &str, arguments: Value) -> Value {
-        let result = self.call(tool, arguments);
-        assert_eq!(result["isError"], false, "{result}");
-        let text: Value = serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
-        assert_eq!(text, result["structuredContent"], "text and structure differ");
-        text
-    }
-
-    /// Calls a tool that must fail, and returns the text the agent gets.
-    fn failed(&mut self, tool: &str, arguments: Value) -> String {
-        let result = self.call(tool, arguments);
-        assert_eq!(result["isError"], true, "{result}");
-        result["content"][0]["text"].as_str().unwrap().to_owned()
-    }
-
-    /// Closes standard input and returns the exit code.
-    fn leave(mut self) -> Option<i32> {
-        drop(self.input.take());
-        self.ended()
-    }
-
-    fn ended(&mut self) -> Option<i32> {
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            std::thread::yield_now();
-        }
-        panic!("the pump did not end");
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 fn meta() -> Value {
     json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -205,8 +34,8 @@ fn meta() -> Value {
 
 #[test]
 fn both_eras_are_served_on_one_connection_in_any_order() {
-    let project = Project::new();
-    let mut client = project.connect();
+    let project = Project::new(CONFIG);
+    let mut client = project.agent(&[]);
     let discovered = client.request("server/discover", json!({"_meta": meta()}));
     let versions = discovered["result"]["supportedVersions"].as_array().unwrap();
     for version in ["2025-06-18", "2025-11-25", "2026-07-28"] {
@@ -229,8 +58,8 @@ fn both_eras_are_served_on_one_connection_in_any_order() {
 
 #[test]
 fn one_call_starts_and_waits_and_the_cursor_reads_on() {
-    let project = Project::new();
-    let mut client = project.connect();
+    let project = Project::new(CONFIG);
+    let mut client = project.agent(&[]);
     client.initialize("2025-06-18");
     let started = client.ok("start_process", json!({"name": "echo", "wait_ready": true}));
     assert_eq!(
@@ -268,8 +97,8 @@ fn one_call_starts_and_waits_and_the_cursor_reads_on() {
 
 #[test]
 fn a_start_that_dies_tells_why() {
-    let project = Project::new();
-    let mut client = project.connect();
+    let project = Project::new(CONFIG);
+    let mut client = project.agent(&[]);
     client.initialize("2025-11-25");
     let told = client.failed("start_process", json!({"name": "broken", "wait_ready": true}));
     assert!(told.contains("exit code 3") && told.contains("no database"), "{told}");
@@ -280,8 +109,8 @@ fn a_start_that_dies_tells_why() {
 
 #[test]
 fn a_long_log_is_read_in_pieces_without_loss_or_repeat() {
-    let project = Project::new();
-    let mut client = project.connect();
+    let project = Project::new(CONFIG);
+    let mut client = project.agent(&[]);
     client.initialize("2025-11-25");
     let started = client.ok("start_process", json!({"name": "chatty", "wait_ready": true}));
     let mut cursor = started["next_cursor"].clone();
@@ -302,8 +131,8 @@ fn a_long_log_is_read_in_pieces_without_loss_or_repeat() {
 
 #[test]
 fn calls_run_side_by_side_and_can_be_taken_back() {
-    let project = Project::new();
-    let mut client = project.connect();
+    let project = Project::new(CONFIG);
+    let mut client = project.agent(&[]);
     client.initialize("2025-11-25");
     client.ok("start_process", json!({"name": "echo", "wait_ready": true}));
     let wait = json!({"name": "wait_for", "arguments": {"name": "echo", "pattern": "^awaited$", "timeout_seconds": 50}});
@@ -321,8 +150,8 @@ fn calls_run_side_by_side_and_can_be_taken_back() {
 
 #[test]
 fn wrong_calls_are_answered_with_what_would_be_right() {
-    let project = Project::new();
-    let mut client = project.connect();
+    let project = Project::new(CONFIG);
+    let mut client = project.agent(&[]);
     client.initialize("2025-11-25");
     let told = client.failed("get_logs", json!({"nmae": "echo", "limit": "5"}));
     assert!(told.contains("did you mean `name`?") && told.contains("expected a number"), "{told}");
@@ -343,12 +172,12 @@ fn wrong_calls_are_answered_with_what_would_be_right() {
 
 #[test]
 fn an_oversized_request_ends_the_connection_with_a_word() {
-    let project = Project::new();
-    let mut client = project.connect();
+    let project = Project::new(CONFIG);
+    let mut client = project.agent(&[]);
     client.initialize("2025-11-25");
     let flood = vec![b'x'; 5 << 20];
     // The other end may close before it has taken everything.
-    let _ = client.input.as_mut().unwrap().write_all(&flood);
+    let _ = client.write_bytes(&flood);
     let error = client.next()["error"].clone();
     assert_eq!(error["code"], -32600);
     assert!(error["message"].as_str().unwrap().contains("longer than"), "{error}");
@@ -357,8 +186,8 @@ fn an_oversized_request_ends_the_connection_with_a_word() {
 
 #[test]
 fn an_unknown_toolset_is_refused_before_anything_starts() {
-    let project = Project::new();
-    let output = project.ostler(&["mcp", "--toolsets", "cor"]).stdin(Stdio::null()).output().unwrap();
+    let project = Project::new(CONFIG);
+    let output = project.command(&["mcp", "--toolsets", "cor"]).stdin(Stdio::null()).output().unwrap();
     assert!(!output.status.success());
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("did you mean `core`?") && told.contains("all"), "{told}");
@@ -367,8 +196,8 @@ fn an_unknown_toolset_is_refused_before_anything_starts() {
 
 #[test]
 fn an_agent_that_asks_for_it_can_clear_the_log_of_a_process() {
-    let project = Project::new();
-    let mut client = project.connect_with(&["--toolsets", "core,logs"]);
+    let project = Project::new(CONFIG);
+    let mut client = project.agent(&["--toolsets", "core,logs"]);
     client.initialize("2025-11-25");
     client.ok("start_process", json!({"name": "chatty"}));
     client.ok("wait_for", json!({"name": "chatty", "pattern": "^done$", "timeout_seconds": 20}));
@@ -382,10 +211,10 @@ fn an_agent_that_asks_for_it_can_clear_the_log_of_a_process() {
 
 #[test]
 fn an_agent_learns_how_a_process_is_set_up_and_what_it_uses_but_no_secret() {
-    let project = Project::new();
+    let project = Project::new(CONFIG);
     let config = format!("{CONFIG}env = {{ API_TOKEN = \"hunter2\", MODE = \"x\" }}\nport = \"auto\"\n");
     std::fs::write(project.path("project/ostler.toml"), config).unwrap();
-    let mut client = project.connect_with(&["--toolsets", "core,processes"]);
+    let mut client = project.agent(&["--toolsets", "core,processes"]);
     client.initialize("2025-11-25");
     client.ok("start_process", json!({"name": "chatty", "wait_ready": true}));
     let info = client.ok("get_process_info", json!({"name": "chatty"}));
@@ -403,7 +232,7 @@ fn an_agent_learns_how_a_process_is_set_up_and_what_it_uses_but_no_secret() {
     let failed = client.failed("get_process_info", json!({"name": "chaty"}));
     assert!(failed.contains("did you mean `chatty`?"), "{failed}");
     // Who asks for no toolset has none of these.
-    let mut plain = project.connect();
+    let mut plain = project.agent(&[]);
     plain.initialize("2025-11-25");
     let tools = plain.request("tools/list", json!({}))["result"]["tools"].to_string();
     assert!(!tools.contains("get_process_info"), "{tools}");
@@ -411,10 +240,10 @@ fn an_agent_learns_how_a_process_is_set_up_and_what_it_uses_but_no_secret() {
 
 #[test]
 fn an_agent_scales_reloads_runs_once_and_checks_the_set_up() {
-    let project = Project::new();
+    let project = Project::new(CONFIG);
     let once = "\n[process.once]\ncommand = \"sh -c 'echo doing $0 $1; echo oops >&2; exit 4'\"\nautostart = false\n";
     std::fs::write(project.path("project/ostler.toml"), format!("{CONFIG}{once}")).unwrap();
-    let mut client = project.connect_with(&["--toolsets", "core,processes"]);
+    let mut client = project.agent(&["--toolsets", "core,processes"]);
     client.initialize("2025-11-25");
     client.ok("start_process", json!({"name": "echo", "wait_ready": true}));
 

@@ -1,8 +1,11 @@
 //! Secrets that a process prints, looked for in everything that is stored and shown of it.
 
+mod common;
+
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+
+use common::Project;
 
 /// What the process prints; its variable `SHOP_SECRET` is [`SECRET`].
 const SCRIPT: &str = "\
@@ -17,65 +20,24 @@ const SECRET: &str = "correct-horse-battery";
 /// A secret on the command line, which whoever starts the process again has to know.
 const OPTION: &str = "staple-and-more";
 
-struct Project {
-    dir: tempfile::TempDir,
-}
-
-impl Project {
-    fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("ost").tempdir_in("/tmp").unwrap();
-        for part in ["project", "state", "run"] {
-            fs::create_dir(dir.path().join(part)).unwrap();
+/// Returns every file below the state directory.
+fn state_files(project: &Project) -> Vec<PathBuf> {
+    let (mut files, mut dirs) = (Vec::new(), vec![project.path("state")]);
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+            let list = if entry.file_type().unwrap().is_dir() { &mut dirs } else { &mut files };
+            list.push(entry.path());
         }
-        let config = format!(
-            "[process.api]\ncommand = \"sh say.sh --token {OPTION}\"\nrestart = \"never\"\nenv = {{ SHOP_SECRET = \"{SECRET}\" }}\n"
-        );
-        fs::write(dir.path().join("project/ostler.toml"), config).unwrap();
-        fs::write(dir.path().join("project/say.sh"), SCRIPT).unwrap();
-        Self { dir }
     }
-
-    /// Runs a command, which is to succeed, and returns what it printed.
-    fn ok(&self, arguments: &[&str]) -> String {
-        let output = Command::new(env!("CARGO_BIN_EXE_ostler"))
-            .args(arguments)
-            .current_dir(self.dir.path().join("project"))
-            .env("OSTLER_STATE_DIR", self.dir.path().join("state"))
-            .env("XDG_RUNTIME_DIR", self.dir.path().join("run"))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Returns every file below the state directory.
-    fn state_files(&self) -> Vec<PathBuf> {
-        let (mut files, mut dirs) = (Vec::new(), vec![self.dir.path().join("state")]);
-        while let Some(dir) = dirs.pop() {
-            for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
-                let list = if entry.file_type().unwrap().is_dir() { &mut dirs } else { &mut files };
-                list.push(entry.path());
-            }
-        }
-        files
-    }
-}
-
-impl Drop for Project {
-    fn drop(&mut self) {
-        let _ = Command::new(env!("CARGO_BIN_EXE_ostler"))
-            .arg("down")
-            .current_dir(self.dir.path().join("project"))
-            .env("OSTLER_STATE_DIR", self.dir.path().join("state"))
-            .env("XDG_RUNTIME_DIR", self.dir.path().join("run"))
-            .output();
-    }
+    files
 }
 
 #[test]
 fn secrets_are_masked_before_anything_is_stored_or_shown() {
-    let project = Project::new();
+    let project = Project::new(&format!(
+        "[process.api]\ncommand = \"sh say.sh --token {OPTION}\"\nrestart = \"never\"\nenv = {{ SHOP_SECRET = \"{SECRET}\" }}\n"
+    ));
+    project.write("say.sh", SCRIPT);
     project.ok(&["up", "-d"]);
     project.ok(&["wait", "api", "--log", "done"]);
     project.ok(&["wait", "api", "--exit"]);
@@ -89,7 +51,7 @@ fn secrets_are_masked_before_anything_is_stored_or_shown() {
     assert!(errors.contains("ValueError") && latest.contains("[masked:SHOP_SECRET]"), "{errors}{latest}");
     project.ok(&["down"]);
     // Neither in the log nor in the catalogue; the spool and the launch spec are gone with the run.
-    let files = project.state_files();
+    let files = state_files(&project);
     assert!(
         files.iter().any(|file| file.extension().is_some_and(|extension| extension == "seg")),
         "{files:?}"

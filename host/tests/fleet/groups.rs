@@ -70,7 +70,7 @@ fn a_member_that_cannot_start_does_not_keep_the_others_from_it() {
         "{}",
         done.stderr
     );
-    project.pid("good");
+    project.pid_of("good");
 }
 
 #[test]

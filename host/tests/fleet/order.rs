@@ -20,13 +20,13 @@ fn what_a_process_depends_on_is_started_before_it() {
 fn a_restart_leaves_dependents_and_dependencies_alone() {
     let project =
         Project::up(&format!("{}{}depends_on = {{ db = \"ready\" }}\n", speaker("db"), speaker("api")));
-    let (db, api) = (project.pid("db"), project.pid("api"));
+    let (db, api) = (project.pid_of("db"), project.pid_of("api"));
     project.ok(&["restart", "db"]);
-    assert_ne!(project.pid("db"), db);
-    assert_eq!(project.pid("api"), api);
-    let db = project.pid("db");
+    assert_ne!(project.pid_of("db"), db);
+    assert_eq!(project.pid_of("api"), api);
+    let db = project.pid_of("db");
     project.ok(&["restart", "api"]);
-    assert_eq!(project.pid("db"), db);
+    assert_eq!(project.pid_of("db"), db);
 }
 
 #[test]

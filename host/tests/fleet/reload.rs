@@ -20,14 +20,14 @@ fn sleepers(all: &[(&str, u32)]) -> String {
 #[test]
 fn only_what_changed_is_touched_and_nobody_has_to_ask() {
     let project = Project::up(&sleepers(&[("same", 1001), ("other", 1002), ("gone", 1003)]));
-    let [same, other, gone] = ["same", "other", "gone"].map(|name| project.pid(name));
+    let [same, other, gone] = ["same", "other", "gone"].map(|name| project.pid_of(name));
     project.write(&sleepers(&[("same", 1001), ("other", 2002), ("new", 1004)]));
 
     until("the new process runs", || project.view("new").is_some_and(|view| view["pid"].is_i64()));
     until("the changed one has another pid", || {
         project.view("other").is_some_and(|view| view["pid"].as_i64().is_some_and(|pid| pid != other))
     });
-    assert_eq!(project.pid("same"), same, "an unchanged process was touched");
+    assert_eq!(project.pid_of("same"), same, "an unchanged process was touched");
     assert_eq!(project.names(), ["same", "other", "new"]);
     assert!(!lives(gone) && !lives(other), "the old ones live on");
 }
@@ -36,7 +36,7 @@ fn only_what_changed_is_touched_and_nobody_has_to_ask() {
 fn a_broken_file_changes_nothing_and_says_where() {
     let good = sleepers(&[("api", 1001), ("web", 1002)]);
     let project = Project::up(&good);
-    let pids = ["api", "web"].map(|name| project.pid(name));
+    let pids = ["api", "web"].map(|name| project.pid_of(name));
     project.write(&good.replace("command = \"sleep 1002\"", "comand = \"sleep 1002\""));
 
     let done = project.run(&["reload-config"]);
@@ -49,12 +49,12 @@ fn a_broken_file_changes_nothing_and_says_where() {
     assert!(done.stderr.contains("unknown key `comand`"), "{}", done.stderr);
     let done = project.run(&["up", "-d"]);
     assert!(done.code == 0 && done.stderr.contains("unknown key `comand`"), "{}", done.stderr);
-    assert_eq!(["api", "web"].map(|name| project.pid(name)), pids, "a broken file touched something");
+    assert_eq!(["api", "web"].map(|name| project.pid_of(name)), pids, "a broken file touched something");
 
     project.write(&good);
     assert_eq!(project.ok(&["reload-config"]), "nothing has changed\n");
     assert_eq!(project.warnings(), "[]");
-    assert_eq!(["api", "web"].map(|name| project.pid(name)), pids);
+    assert_eq!(["api", "web"].map(|name| project.pid_of(name)), pids);
 }
 
 #[test]
@@ -67,18 +67,18 @@ fn the_daemon_notices_a_broken_file_by_itself() {
 #[test]
 fn up_takes_up_what_was_just_written() {
     let project = Project::up(&sleeper("api", 1001));
-    let pid = project.pid("api");
+    let pid = project.pid_of("api");
     project.write(&sleepers(&[("api", 1001), ("web", 1002)]));
     project.ok(&["up", "-d"]);
-    assert_eq!(project.pid("api"), pid);
-    project.pid("web");
+    assert_eq!(project.pid_of("api"), pid);
+    project.pid_of("web");
 }
 
 #[test]
 fn policies_and_checks_change_under_a_running_process() {
     let speaker = crate::harness::speaker("api");
     let project = Project::up(&speaker);
-    let pid = project.pid("api");
+    let pid = project.pid_of("api");
     project.write(&speaker.replace("log = \"^up\"", "log = \"never said\""));
     let reply = project.json(&["reload-config", "--json"]);
     assert_eq!(
@@ -90,7 +90,7 @@ fn policies_and_checks_change_under_a_running_process() {
     project.write(&format!("{}stop = {{ grace = \"1s\" }}\nrestart = \"never\"\n", speaker));
     project.ok(&["reload-config"]);
     project.ok(&["wait", "api", "--ready"]);
-    assert_eq!(project.pid("api"), pid);
+    assert_eq!(project.pid_of("api"), pid);
 }
 
 /// Not a test: a process that says that it is well where somebody listens, and waits for its end.
@@ -119,7 +119,7 @@ fn a_process_that_is_to_say_how_it_is_from_now_on_is_restarted_with_a_socket_to_
         me.display().to_string()
     );
     let project = Project::up(&child);
-    let mut pid = project.pid("api");
+    let mut pid = project.pid_of("api");
     let restarted = serde_json::json!(["api"]);
     let ready = "ready = { notify = true }\n";
     // Another interval is told to a process once, at its start.
@@ -133,14 +133,14 @@ fn a_process_that_is_to_say_how_it_is_from_now_on_is_restarted_with_a_socket_to_
         let reply = project.json(&["reload-config", "--json"]);
         if keys.contains("notify") {
             assert_eq!(reply["restarted"], restarted, "{keys}: {reply}");
-            assert_ne!(project.pid("api"), pid, "{keys}");
+            assert_ne!(project.pid_of("api"), pid, "{keys}");
             project.ok(&["wait", "api", "--ready", "--timeout", "60s"]);
         } else {
             // It has all it needs.
             assert_eq!(reply["restarted"], serde_json::json!([]), "{reply}");
-            assert_eq!(project.pid("api"), pid, "{keys}");
+            assert_eq!(project.pid_of("api"), pid, "{keys}");
         }
-        pid = project.pid("api");
+        pid = project.pid_of("api");
     }
     for interval in ["None", "Some(\"30000000\")", "Some(\"60000000\")"] {
         let line = format!("up with watchdog {interval}");
@@ -152,15 +152,15 @@ fn a_process_that_is_to_say_how_it_is_from_now_on_is_restarted_with_a_socket_to_
 fn a_file_that_is_taken_away_or_emptied_stops_nothing() {
     let good = sleeper("api", 1001);
     let project = Project::up(&good);
-    let pid = project.pid("api");
-    fs::write(project.config(), "").unwrap();
+    let pid = project.pid_of("api");
+    fs::write(project.file("ostler.toml"), "").unwrap();
     until("status tells of the empty file", || project.warnings().contains("is empty"));
-    fs::remove_file(project.config()).unwrap();
+    fs::remove_file(project.file("ostler.toml")).unwrap();
     until("status tells of the missing file", || project.warnings().contains("is gone"));
-    assert_eq!(project.pid("api"), pid);
+    assert_eq!(project.pid_of("api"), pid);
     project.write(&good);
     until("all is well again", || project.warnings() == "[]");
-    assert_eq!(project.pid("api"), pid);
+    assert_eq!(project.pid_of("api"), pid);
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn what_could_not_start_is_started_once_the_file_is_mended() {
     project.write(&sleeper("api", 1001));
     let reply = project.json(&["reload-config", "--json"]);
     assert_eq!(reply["started"], serde_json::json!(["api"]), "{reply}");
-    project.pid("api");
+    project.pid_of("api");
 }
 
 #[test]
@@ -211,18 +211,18 @@ fn changes_are_in_the_audit_log() {
 fn what_only_the_next_daemon_can_take_up_is_told() {
     let base = sleeper("api", 1001);
     let project = Project::up(&base);
-    let pid = project.pid("api");
+    let pid = project.pid_of("api");
     project.write(&format!("{base}[logs]\npatterns = \"levels.toml\"\n"));
     assert_eq!(project.run(&["reload-config"]).code, 2, "a file that is missing was taken");
     let pattern = "[[pattern]]\nname = \"slow\"\nregex = \"slow query\"\nlevel = \"warn\"\n";
-    fs::write(project.config().with_file_name("levels.toml"), pattern).unwrap();
+    fs::write(project.file("ostler.toml").with_file_name("levels.toml"), pattern).unwrap();
     project.write(&format!("{base}[logs]\npatterns = [\"levels.toml\"]\n"));
     let done = project.run(&["reload-config"]);
     assert!(done.code == 0 && done.stderr.contains("next daemon"), "{}{}", done.stdout, done.stderr);
     assert!(project.warnings().contains("log patterns have changed"), "{}", project.warnings());
     project.write(&base);
     project.ok(&["reload-config"]);
-    assert_eq!((project.warnings().as_str(), project.pid("api")), ("[]", pid));
+    assert_eq!((project.warnings().as_str(), project.pid_of("api")), ("[]", pid));
 }
 
 #[test]

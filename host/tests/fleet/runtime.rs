@@ -29,7 +29,7 @@ fn an_agent_adds_a_process_where_there_is_no_configuration() {
     // What it says to write into the file to keep it leaves it as it is.
     project.write(added["keep"].as_str().unwrap());
     assert_eq!(project.ok(&["reload-config"]), "nothing has changed\n");
-    assert_eq!(project.pid("worker"), pid);
+    assert_eq!(project.pid_of("worker"), pid);
     let told = agent.failed("remove_process", json!({"name": "worker"}));
     assert!(told.contains("ostler.toml"), "{told}");
 }
@@ -39,14 +39,14 @@ fn what_was_added_can_be_removed_and_nothing_else_can() {
     let project = Project::up(&speaker("api"));
     let mut agent = project.agent();
     agent.ok("add_process", json!({"name": "worker", "command": "sleep 1000"}));
-    let pid = project.pid("worker");
+    let pid = project.pid_of("worker");
     let removed = agent.ok("remove_process", json!({"name": "worker"}));
     assert_eq!(removed["was_running"], true, "{removed}");
     assert!(!lives(pid));
     assert_eq!(project.names(), ["api"]);
     let told = agent.failed("remove_process", json!({"name": "api"}));
     assert!(told.contains("[process.api]"), "{told}");
-    project.pid("api");
+    project.pid_of("api");
 }
 
 #[test]
@@ -82,9 +82,9 @@ fn what_makes_no_sense_is_not_added() {
 fn an_added_process_outlives_a_killed_daemon_and_can_still_be_removed() {
     let project = Project::up(&speaker("api"));
     project.ok(&["add", "worker", "--", "sleep", "1000"]);
-    let pid = project.pid("worker");
-    project.kill_daemon();
-    assert_eq!(project.pid("worker"), pid);
+    let pid = project.pid_of("worker");
+    project.crash();
+    assert_eq!(project.pid_of("worker"), pid);
     project.ok(&["remove", "worker"]);
     until("it is gone", || !lives(pid));
     assert_eq!(project.names(), ["api"]);

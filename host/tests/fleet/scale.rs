@@ -13,10 +13,10 @@ env = { NAME = "n{index}" }
 #[test]
 fn scaling_keeps_what_runs_and_numbers_the_rest() {
     let project = Project::up(NUMBERED);
-    let first = project.pid("api");
+    let first = project.pid_of("api");
     project.ok(&["scale", "api", "3"]);
     assert_eq!(project.names(), ["api", "api#2", "api#3"]);
-    assert_eq!(project.pid("api"), first);
+    assert_eq!(project.pid_of("api"), first);
     for number in 1..=3 {
         let said = format!("number {number} is {number} in n{number}");
         assert!(project.ok(&["wait", "api", "--log", &said]).contains(&said));
@@ -25,11 +25,11 @@ fn scaling_keeps_what_runs_and_numbers_the_rest() {
     assert!(log.contains("number 1 is") && log.contains("number 3 is"), "{log}");
     assert!(!project.ok(&["logs", "api#2"]).contains("number 3 is"));
 
-    let third = project.pid("api#3");
+    let third = project.pid_of("api#3");
     project.ok(&["scale", "api", "2"]);
     assert_eq!(project.names(), ["api", "api#2"]);
     assert!(!lives(third));
-    assert_eq!(project.pid("api"), first);
+    assert_eq!(project.pid_of("api"), first);
     let done = project.run(&["start", "api#3"]);
     assert_eq!(done.code, 3, "{}", done.stderr);
 }
@@ -39,13 +39,13 @@ fn a_name_stands_for_all_replicas_and_a_number_for_one() {
     let project = Project::up(&speaker("api"));
     project.ok(&["scale", "api", "3"]);
     project.ok(&["wait", "api", "--ready"]);
-    let pids = ["api", "api#2", "api#3"].map(|name| project.pid(name));
+    let pids = ["api", "api#2", "api#3"].map(|name| project.pid_of(name));
     project.ok(&["stop", "api#1"]);
     assert_eq!(project.view("api").unwrap()["state"], "stopped");
-    assert_eq!(project.pid("api#2"), pids[1]);
+    assert_eq!(project.pid_of("api#2"), pids[1]);
     let told = project.ok(&["restart", "api"]);
     assert_eq!(told.lines().count(), 3, "{told}");
-    assert!(["api", "api#2", "api#3"].iter().zip(pids).all(|(name, pid)| project.pid(name) != pid));
+    assert!(["api", "api#2", "api#3"].iter().zip(pids).all(|(name, pid)| project.pid_of(name) != pid));
     let told = project.ok(&["stop", "api"]);
     assert_eq!(told.lines().filter(|line| line.contains("stopped")).count(), 3, "{told}");
     assert!(pids.iter().all(|pid| !lives(*pid)));
@@ -55,13 +55,13 @@ fn a_name_stands_for_all_replicas_and_a_number_for_one() {
 fn a_killed_daemon_loses_no_replica() {
     let project = Project::up(&speaker("api"));
     project.ok(&["scale", "api", "3"]);
-    let pids = ["api", "api#2", "api#3"].map(|name| project.pid(name));
-    project.kill_daemon();
-    assert_eq!(["api", "api#2", "api#3"].map(|name| project.pid(name)), pids);
+    let pids = ["api", "api#2", "api#3"].map(|name| project.pid_of(name));
+    project.crash();
+    assert_eq!(["api", "api#2", "api#3"].map(|name| project.pid_of(name)), pids);
     project.ok(&["scale", "api", "1"]);
     assert_eq!(project.names(), ["api"]);
     until("the others are gone", || !lives(pids[1]) && !lives(pids[2]));
-    assert_eq!(project.pid("api"), pids[0]);
+    assert_eq!(project.pid_of("api"), pids[0]);
 }
 
 #[test]
@@ -93,15 +93,15 @@ fn dependents_wait_for_every_replica() {
 #[test]
 fn the_file_says_how_many_there_are_and_a_change_touches_only_the_difference() {
     let project = Project::up(&speaker("api"));
-    let first = project.pid("api");
+    let first = project.pid_of("api");
     project.write(&format!("{}replicas = 3\n", speaker("api")));
     let reply = project.json(&["reload-config", "--json"]);
     assert_eq!(reply["started"], serde_json::json!(["api#2", "api#3"]), "{reply}");
-    let pids = ["api", "api#2", "api#3"].map(|name| project.pid(name));
+    let pids = ["api", "api#2", "api#3"].map(|name| project.pid_of(name));
     assert_eq!(pids[0], first);
     project.write(&format!("{}replicas = 2\n", speaker("api")));
     let reply = project.json(&["reload-config", "--json"]);
     assert_eq!(reply["removed"], serde_json::json!(["api#3"]), "{reply}");
-    assert_eq!(["api", "api#2"].map(|name| project.pid(name)), pids[..2]);
+    assert_eq!(["api", "api#2"].map(|name| project.pid_of(name)), pids[..2]);
     assert!(!lives(pids[2]));
 }

@@ -55,18 +55,18 @@ fn a_removal_that_the_daemon_died_in_is_finished() {
 #[test]
 fn an_agent_that_adds_it_again_finds_that_it_is_there() {
     let project = Project::new(STILL);
-    let mut agent = project.mcp();
-    agent.initialize();
+    let mut agent = project.agent(&[]);
+    agent.initialize("2025-11-25");
     let worker = json!({"name": "worker", "command": "exec sleep 1000", "shell": true, "env": ["A=b"]});
     let added = agent.call("add_process", worker.clone());
-    let pid = added["result"]["structuredContent"]["process"]["pid"].clone();
+    let pid = added["structuredContent"]["process"]["pid"].clone();
     assert!(pid.is_i64(), "{added}");
     kill(project.daemon().unwrap(), Signal::KILL);
     // The call that was in hand when the daemon died is answered with an error; this one is for the next.
     let again = eventually("the next daemon answers", || {
         let again = agent.call("add_process", worker.clone());
-        again["result"]["structuredContent"].is_object().then_some(again)
+        again["structuredContent"].is_object().then_some(again)
     });
-    let again = &again["result"]["structuredContent"];
+    let again = &again["structuredContent"];
     assert_eq!((&again["existed"], &again["process"]["pid"]), (&json!(true), &pid), "{again}");
 }

@@ -42,8 +42,8 @@ fn another_program_takes_over_and_nobody_notices() {
     project.ok(&["up", "-d"]);
     let (daemon, pid) = (project.daemon().unwrap(), project.pid_of("echo"));
     let shim = parent_of(pid);
-    let mut agent = project.mcp();
-    agent.initialize();
+    let mut agent = project.agent(&[]);
+    agent.initialize("2025-11-25");
     let mut follower =
         project.command(&["logs", "-f"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines().map_while(Result::ok);
@@ -71,7 +71,7 @@ fn another_program_takes_over_and_nobody_notices() {
     let view = project.process("echo");
     assert_eq!((view["pid"].as_i64(), &view["run"]), (Some(pid), &1.into()), "{view}");
 
-    assert_eq!(agent.call("list_processes", json!({}))["result"]["isError"], false);
+    assert_eq!(agent.call("list_processes", json!({}))["isError"], false);
     project.ok(&["send", "echo", "the end"]);
     assert!(lines.any(|line| line.contains("got the end")), "the follower was lost");
     assert!(seen.any(|line| line.contains("got the end")), "the one attached was lost");
@@ -155,8 +155,8 @@ fn a_program_that_fails_after_it_took_over_gives_the_project_back() {
     let project = Project::new(TELLER);
     project.ok(&["up", "-d"]);
     let (daemon, pid) = (project.daemon().unwrap(), project.pid_of("teller"));
-    let mut agent = project.mcp();
-    agent.initialize();
+    let mut agent = project.agent(&[]);
+    agent.initialize("2025-11-25");
     let flawed = flawed(&project);
     // Commands that come meanwhile wait for whoever it is, and do not start a daemon of their own.
     let is_over = AtomicBool::new(false);
@@ -187,7 +187,7 @@ fn a_program_that_fails_after_it_took_over_gives_the_project_back() {
     let outcome: String = project.catalogue().query_row(outcomes, (), |row| row.get(0)).unwrap();
     assert!(outcome.starts_with("failed: ") && outcome.contains("no such table: pirts"), "{outcome}");
     expect_untouched(&project, pid);
-    assert_eq!(agent.call("list_processes", json!({}))["result"]["isError"], false);
+    assert_eq!(agent.call("list_processes", json!({}))["isError"], false);
 
     // It holds its project as before: nobody else starts, and the next upgrade works.
     let refused = project.run(&["daemon"]);
@@ -264,13 +264,13 @@ fn an_agent_goes_on_after_its_daemon_was_killed() {
     let project = Project::new(ECHO);
     project.ok(&["up", "-d"]);
     let pid = project.pid_of("echo");
-    let mut agent = project.mcp();
-    agent.initialize();
-    assert_eq!(agent.call("list_processes", json!({}))["result"]["isError"], false);
+    let mut agent = project.agent(&[]);
+    agent.initialize("2025-11-25");
+    assert_eq!(agent.call("list_processes", json!({}))["isError"], false);
     let arguments = json!({"name": "echo", "pattern": "never said", "timeout_seconds": 50});
     let waiting = agent.send("tools/call", json!({"name": "wait_for", "arguments": arguments}));
     // So that the wait is the daemon's before it dies: answers come in any order, but requests are taken in order.
-    assert_eq!(agent.call("list_processes", json!({}))["result"]["isError"], false);
+    assert_eq!(agent.call("list_processes", json!({}))["isError"], false);
     let killed = project.daemon().unwrap();
     kill(killed, Signal::KILL);
     // A wait changes nothing, so that a daemon is started for it and told it again.
@@ -279,11 +279,11 @@ fn an_agent_goes_on_after_its_daemon_was_killed() {
     let waited = agent.answer(waiting);
     assert_eq!(waited["result"]["structuredContent"]["outcome"], "met", "{waited}");
     let listed = agent.call("list_processes", json!({}));
-    assert!(listed["result"]["structuredContent"].to_string().contains(&pid.to_string()), "{listed}");
+    assert!(listed["structuredContent"].to_string().contains(&pid.to_string()), "{listed}");
     // One that is taken down on purpose stays down until the agent wants something.
     project.ok(&["down"]);
     assert_eq!(project.daemon(), None);
-    assert_eq!(agent.call("list_processes", json!({}))["result"]["isError"], false);
+    assert_eq!(agent.call("list_processes", json!({}))["isError"], false);
     assert!(project.daemon().is_some());
 }
 
@@ -291,9 +291,9 @@ fn an_agent_goes_on_after_its_daemon_was_killed() {
 fn a_call_that_a_daemon_had_not_wholly_got_is_the_next_ones() {
     let project = Project::new("[process.sink]\ncommand = \"exec cat >/dev/null\"\nshell = true\n");
     project.ok(&["up", "-d"]);
-    let mut agent = project.mcp();
-    agent.initialize();
-    assert_eq!(agent.call("list_processes", json!({}))["result"]["isError"], false);
+    let mut agent = project.agent(&[]);
+    agent.initialize("2025-11-25");
+    assert_eq!(agent.call("list_processes", json!({}))["isError"], false);
     let killed = project.daemon().unwrap();
     // It takes no more than its socket holds, which is less than this call.
     kill(killed, Signal::STOP);

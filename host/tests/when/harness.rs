@@ -1,84 +1,37 @@
-//! A project of its own for each test, with a daemon of its own that goes with it.
+//! A project with what tests of triggers look at.
 
-use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::ops::Deref;
 use std::time::{Duration, Instant};
 
 use ostler::store::{AuditRecord, Catalogue};
 use serde_json::Value;
 
+use crate::common;
+pub use crate::common::Done;
+
 /// Longest wait for anything; reached only when a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-pub struct Project {
-    dir: tempfile::TempDir,
-}
+pub struct Project(common::Project);
 
-/// What a command did.
-pub struct Done {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+impl Deref for Project {
+    type Target = common::Project;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl Project {
     pub fn new(config: &str) -> Self {
-        // Its paths are short, because a socket's path is bounded.
-        let dir = tempfile::Builder::new().prefix("ost").tempdir_in("/tmp").unwrap();
-        for name in ["project", "state", "run", "config"] {
-            fs::create_dir(dir.path().join(name)).unwrap();
-        }
-        let project = Self { dir };
-        fs::write(project.path("ostler.toml"), config).unwrap();
-        project
+        Self(common::Project::new(config))
     }
 
-    /// Returns the path of a file of the project.
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join("project").join(name)
-    }
-
-    /// Writes a file of the project.
+    /// Writes a file of the project in its place, which is one change for who watches.
     pub fn write(&self, name: &str, text: &str) {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ostler"));
-        command
-            .args(arguments)
-            .current_dir(self.path("."))
-            .env("OSTLER_STATE_DIR", self.dir.path().join("state"))
-            .env("XDG_RUNTIME_DIR", self.dir.path().join("run"))
-            .env("XDG_CONFIG_HOME", self.dir.path().join("config"))
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::null());
-        command
-    }
-
-    /// Runs a command to its end.
-    pub fn run(&self, arguments: &[&str]) -> Done {
-        Done::from(self.command(arguments).output().unwrap())
-    }
-
-    /// Runs a command that is to succeed, and returns what it printed.
-    pub fn ok(&self, arguments: &[&str]) -> String {
-        let done = self.run(arguments);
-        assert_eq!(done.code, 0, "ostler {arguments:?}: {}{}", done.stdout, done.stderr);
-        done.stdout
-    }
-
-    pub fn json(&self, arguments: &[&str]) -> Value {
-        serde_json::from_str(&self.ok(arguments)).unwrap()
-    }
-
-    /// Returns a process as `ps` shows it.
-    pub fn process(&self, name: &str) -> Value {
-        let views = self.json(&["ps", "--json"]);
-        views.as_array().unwrap().iter().find(|view| view["name"] == name).unwrap().clone()
+        let path = self.file(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
     }
 
     /// Looks at a process until `is_so`, and returns it as it is then. Does `meanwhile` after each look in vain.
@@ -132,9 +85,7 @@ impl Project {
 
     /// Returns the last such act, if there was one.
     pub fn audited(&self, actor: &str, verb: &str, process: &str) -> Option<AuditRecord> {
-        let status = self.json(&["status", "--json"]);
-        let catalogue = PathBuf::from(status["state_dir"].as_str().unwrap()).join("catalogue.sqlite");
-        let entries = Catalogue::open(&catalogue).unwrap().audit(1000).unwrap();
+        let entries = Catalogue::open(&self.state().join("catalogue.sqlite")).unwrap().audit(1000).unwrap();
         entries.into_iter().find(|entry| {
             (entry.surface.as_str(), entry.caller.as_str()) == ("daemon", actor)
                 && (entry.verb.as_str(), entry.target.as_str()) == (verb, process)
@@ -146,21 +97,5 @@ impl Project {
         let diagnosis = self.json(&["diagnose", name, "--json"]);
         let runs = diagnosis["runs"].as_array().unwrap().iter();
         runs.map(|run| run["reason"].as_str().unwrap().to_owned()).collect()
-    }
-}
-
-impl Drop for Project {
-    fn drop(&mut self) {
-        let _ = self.command(&["down"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    }
-}
-
-impl From<Output> for Done {
-    fn from(output: Output) -> Self {
-        Self {
-            code: output.status.code().expect("it ended by itself"),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
     }
 }

@@ -96,7 +96,7 @@ fn ten_thousand_files_make_few_restarts_and_a_short_line() {
     change_until_restarted(&project, "src/app.py");
     let before = project.process("api")["run"].as_u64().unwrap();
     for index in 0..10_000 {
-        std::fs::write(project.path(&format!("src/{index}.py")), "x").unwrap();
+        std::fs::write(project.file(&format!("src/{index}.py")), "x").unwrap();
     }
     project.until_remark("api", " more");
     project.until("api", |view| view["state"] == "ready", || {});
