@@ -16,6 +16,9 @@ pub(super) const PARTIAL: u8 = 1;
 /// The bit of a line's flags: it continues the event of the line before.
 pub(super) const CONTINUES: u8 = 2;
 
+/// How a line of Ostler's own begins that stands where output is missing.
+pub(super) const MISSING_MARK: &[u8] = b"[ostler] ";
+
 /// A batch of one run's lines as it was stored.
 pub(super) struct Stored<'a> {
     pub first: Seq,
@@ -105,8 +108,11 @@ impl EventBuilder {
         now: Instant,
         deliver: &mut impl FnMut(&Event),
     ) -> bool {
-        // Remarks of Ostler's own come between, and end nothing.
         if stream == Stream::Ostler {
+            // Where output is missing the end of what was open is too. Other remarks come between, and end nothing.
+            if line.text.starts_with(MISSING_MARK) {
+                self.hand_on_all(deliver);
+            }
             return false;
         }
         let slot = &mut self.open[place(stream)];

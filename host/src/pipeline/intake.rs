@@ -397,8 +397,10 @@ impl Columns {
         );
     }
 
-    /// Adds a line that is to be told from what the child has printed also where streams are not shown.
+    /// Adds a line that is to be told from what the child has printed also where streams are not shown, and that
+    /// ends what was open.
     fn push_mark(&mut self, text: &str, after: u64, time: Time) {
+        debug_assert!(text.as_bytes().starts_with(events::MISSING_MARK), "{text}");
         self.lines.push(text.as_bytes(), false, after);
         self.stamp(Stream::Ostler, time);
     }

@@ -116,6 +116,19 @@ fn streams_and_remarks_do_not_mix() {
 }
 
 #[test]
+fn where_output_is_missing_what_was_open_ends() {
+    let mut log = Log::new();
+    log.take(&[
+        (Stderr, 'e', "Traceback"),
+        (Stderr, '|', "  frame"),
+        (Ostler, 'w', "[ostler] 12 lines (480 bytes) of output were dropped here"),
+        (Stderr, '|', "  frame of another"),
+    ]);
+    let texts: Vec<String> = log.end().into_iter().map(|event| event.text).collect();
+    assert_eq!(texts, ["Traceback\n  frame", "  frame of another"]);
+}
+
+#[test]
 fn what_has_been_quiet_is_handed_on_once() {
     let mut log = Log::new();
     log.take(&[(Stdout, 'e', "Traceback")]);
