@@ -14,6 +14,7 @@ mod reduce;
 mod report;
 mod requests;
 mod samples;
+mod shapes;
 mod table;
 mod user;
 mod walk;
@@ -22,12 +23,18 @@ use std::rc::Rc;
 
 use ostler_sdk::prelude::*;
 
+pub use fields::read as fields_of;
 use group::Group;
 use matcher::Matcher;
 use outcome::{CONTINUES, Outcome};
+use patterns::facts;
 pub use patterns::{Opens, Pattern, patterns};
 use requests::Requests;
 use user::User;
+
+/// Lines behind the start of a run, or behind a change taken over, in which words behind a header are read for where
+/// the process listens: later they cost more than they tell.
+const FRESH_LINES: u32 = 1000;
 
 /// One run's reading of its output.
 pub struct RegexClassifier {
@@ -36,6 +43,8 @@ pub struct RegexClassifier {
     /// One for each stream.
     groups: [Group; 2],
     requests: Requests,
+    /// How many of the [`FRESH_LINES`] are left.
+    fresh: u32,
 }
 
 impl Classifier for RegexClassifier {
@@ -54,25 +63,58 @@ impl Classifier for RegexClassifier {
             user,
             groups: Default::default(),
             requests: Requests::default(),
+            fresh: FRESH_LINES,
         })
     }
 
     fn push(&mut self, batch: &Batch<'_>, verdicts: &mut Verdicts) {
         let mut group = self.groups[batch.stream() as usize - 1];
         for line in batch.lines() {
-            let mut own = self.find(line.index, line.bytes, verdicts);
+            let (mut line, mut own) = (line, self.find(line.index, line.bytes, verdicts));
+            if own.is_some_and(|own| own.opens == Opens::Rewritten as u8) {
+                line.bytes = behind_returns(line.bytes);
+                own = self.find(line.index, line.bytes, verdicts);
+            }
+            if own.is_some_and(|own| own.facts == facts::FIELDS) {
+                own = own.map(|own| requests::in_json(line.bytes, own));
+            }
             if own.is_some_and(|own| own.level == CONTINUES) && !group.takes_frames() {
                 // It looks like a stack frame and is none: its words count.
                 own = self.defaults.find_floating(line.bytes);
             }
+            if self.fresh > 0 {
+                self.fresh -= 1;
+                own = own.map(|own| report::with_words_behind_header(line.bytes, own));
+            }
+            let owed = group.owes_port();
             let code = group.take(line.bytes, own);
             verdicts.codes_mut()[line.index] = code;
-            if let Some(own) = own.filter(|own| own.facts != 0) {
+            if owed && !group.owes_port() {
+                report::note_owed_port(code, line.index, verdicts);
+            }
+            if self.requests.awaits()
+                && code >= Level::Error.code()
+                && shapes::exception_of_rails(line.bytes).is_some()
+            {
+                self.requests.fail();
+            }
+            let Some(mut own) = own.filter(|own| own.facts != 0) else { continue };
+            if own.facts & facts::RELOAD != 0 {
+                self.fresh = FRESH_LINES;
+            }
+            own.facts &= report::told(own, code, &mut group);
+            if own.facts != 0 {
                 report::note(own, code, line, &mut self.requests, verdicts);
             }
         }
         self.requests.end_batch(verdicts);
         self.groups[batch.stream() as usize - 1] = group;
+    }
+
+    fn flush(&mut self, verdicts: &mut Verdicts) {
+        for _ in self.groups.iter().filter(|group| group.owes_port()) {
+            report::note_owed_port(0, 0, verdicts);
+        }
     }
 }
 
@@ -102,6 +144,15 @@ impl RegexClassifier {
             _ => None,
         }
     }
+}
+
+/// Returns what of a line is seen in the end: what stands behind its last carriage return.
+#[cold]
+fn behind_returns(line: &[u8]) -> &[u8] {
+    let end = line.iter().rposition(|byte| *byte != b'\r').map_or(0, |at| at + 1);
+    let line = &line[..end];
+    let start = line.iter().rposition(|byte| *byte == b'\r').map_or(0, |at| at + 1);
+    &line[start..]
 }
 
 export_classifier!(RegexClassifier);
