@@ -31,6 +31,9 @@ const BLANKS: u8 = 2;
 /// The same where it is known that more are printed.
 const MORE_BLANKS: u8 = 4;
 
+/// The bit beside a line's code that says that the fact is due which [`Group::owes_port`] tells of.
+pub const DUE: u8 = 1 << 6;
+
 /// What the lines before were, and so what may follow them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Kind {
@@ -119,7 +122,6 @@ impl Group {
     }
 
     /// Returns whether a fact is owed that the next line may tell better: that an address is taken, and which.
-    #[inline]
     pub fn owes_port(&self) -> bool {
         self.kind == Kind::InUse
     }
@@ -181,10 +183,10 @@ impl Group {
     fn start(&mut self, kind: Kind, level: u8, line: &[u8]) {
         *self = Self { kind, level, lines: 1, bytes: line.len(), ..Self::default() };
         self.bracket = shapes::opens_bracket(line) && kind != Kind::Value;
-        self.announces = line.ends_with(b":")
-            || line.ends_with(b"Failed to start server")
-            || line.ends_with(b"Build error occurred");
-        self.unhandled = line.ends_with(b"nhandled Exception:") || line.ends_with(b"nhandled exception:");
+        if level >= Level::Warn.code() {
+            self.announces = shapes::announces_exception(line);
+            self.unhandled = shapes::announces_uncaught(line);
+        }
     }
 
     /// Takes a line behind one that opened something.
@@ -197,16 +199,18 @@ impl Group {
                 Kind::Issue | Kind::IssueTold | Kind::RailsFailed => MORE_BLANKS,
                 _ => BLANKS,
             };
+            let due = if self.blanks > most && self.owes_port() { DUE } else { 0 };
             if self.blanks > most {
                 self.kind = Kind::Nothing;
             }
-            return 0;
+            return due;
         }
         if self.kind == Kind::RailsFailed {
             return self.take_failure(line, own);
         }
         let Some(next) = self.next(line, own) else {
-            return self.begin(line, own);
+            let due = if self.owes_port() { DUE } else { 0 };
+            return self.begin(line, own) | due;
         };
         if self.kind == Kind::Head {
             // The event's level, now that it is known.
@@ -266,7 +270,10 @@ impl Group {
             }
             Kind::Framed => is_frame.then_some(Kind::Framed),
             Kind::Head => (has_header && shapes::is_level_word(line)).then_some(Kind::Head),
-            Kind::InUse => shapes::names_taken_port(line).then_some(Kind::Words),
+            Kind::InUse => {
+                let tells = own.is_some_and(|own| own.facts & facts::PORT_IN_USE != 0);
+                (tells && shapes::names_port(line)).then_some(Kind::Words)
+            }
             Kind::Value if shapes::closes_bracket(line) => Some(Kind::Nothing),
             Kind::Value => indented.then_some(Kind::Value),
             Kind::Parentheses if line.ends_with(b"):") => Some(Kind::Rails),
@@ -278,7 +285,9 @@ impl Group {
             }
             Kind::Rails if line == b"Causes:" => Some(Kind::RailsCauses),
             Kind::Rails => (is_frame || shapes::is_place_in_ruby(line)).then_some(Kind::Rails),
-            Kind::RailsCauses => shapes::exception_of_rails(line).map(|_| Kind::Rails),
+            Kind::RailsCauses => {
+                (line[0].is_ascii_uppercase() && line.ends_with(b")")).then_some(Kind::Rails)
+            }
             Kind::Traceback if indented || line.starts_with(b"> File ") => Some(Kind::Traceback),
             Kind::Traceback if !has_header && shapes::is_exception(line) => {
                 Some(if shapes::announces_checks(line) { Kind::Checks } else { Kind::Raised })

@@ -22,9 +22,9 @@ pub fn with_words_behind_header(line: &[u8], own: Outcome) -> Outcome {
         return own;
     }
     let line = &line[..line.len().min(LINE_BYTES)];
-    let more = match own.level >= Level::Warn.code() {
-        true if says_in_use(line) => facts::PORT_IN_USE,
-        false if says_listening(line) => facts::READY | facts::LISTENING,
+    let more = match own.level {
+        level if level >= Level::Warn.code() && says_in_use(line) => facts::PORT_IN_USE,
+        level if level == Level::Info.code() && says_listening(line) => facts::READY | facts::LISTENING,
         _ => 0,
     };
     Outcome { facts: own.facts | more, ..own }
@@ -34,6 +34,9 @@ pub fn with_words_behind_header(line: &[u8], own: Outcome) -> Outcome {
 fn says_listening(line: &[u8]) -> bool {
     const WORD: &[u8] = b"istening ";
     let Some(at) = line.windows(WORD.len()).position(|window| window == WORD) else { return false };
+    if [&b"top l"[..], b"topped l", b"not l", b"longer l"].iter().any(|no| line[..at].ends_with(no)) {
+        return false;
+    }
     let rest = &line[at + WORD.len()..];
     let Some(rest) = rest.strip_prefix(b"on ").or_else(|| rest.strip_prefix(b"at ")) else { return false };
     let is_digit = |rest: &[u8]| rest.first().is_some_and(u8::is_ascii_digit);
@@ -91,13 +94,9 @@ pub fn note(own: Outcome, code: u8, line: Line<'_>, requests: &mut Requests, ver
     }
 }
 
-/// Notes that an address is taken, as a line said that another one could have told better, unless `code` says that it
-/// has: it is of the same event.
-#[cold]
-pub fn note_owed_port(code: u8, index: usize, verdicts: &mut Verdicts) {
-    if code & CONTINUES == 0 {
-        verdicts.note(index, Fact::port_in_use());
-    }
+/// Notes that an address is taken, which an earlier line said and this one could have told better.
+pub fn note_owed_port(index: usize, verdicts: &mut Verdicts) {
+    verdicts.note(index, Fact::port_in_use());
 }
 
 #[cold]

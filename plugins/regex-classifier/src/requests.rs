@@ -166,9 +166,7 @@ fn read(text: &str) -> Option<Request<'_>> {
 /// and the fact. Only the end of other lines is looked at.
 #[inline]
 pub fn in_json(line: &[u8], own: Outcome) -> Outcome {
-    let ends =
-        line.ends_with(b"\"msg\":\"request completed\"}") || line.ends_with(b"\"msg\":\"request errored\"}");
-    match ends {
+    match line.ends_with(b"ed\"}") {
         true => with_status(line, own),
         false => own,
     }
@@ -177,6 +175,10 @@ pub fn in_json(line: &[u8], own: Outcome) -> Outcome {
 #[cold]
 fn with_status(line: &[u8], own: Outcome) -> Outcome {
     const KEY: &[u8] = b"\"statusCode\":";
+    const ENDS: [&[u8]; 2] = [b"\"msg\":\"request completed\"}", b"\"msg\":\"request errored\"}"];
+    if !ENDS.iter().any(|end| line.ends_with(end)) {
+        return own;
+    }
     let line = &line[line.len().saturating_sub(JSON_BYTES)..];
     let level = match line.windows(KEY.len()).rposition(|window| window == KEY).map(|at| line[at + KEY.len()])
     {
@@ -327,6 +329,43 @@ mod tests {
             facts(&[&begin("/a"), &begin("/b"), end, end, &begin("/a"), end]),
             [unknown.clone(), unknown, known]
         );
+    }
+
+    #[test]
+    fn a_request_that_no_controller_took_on_ends_in_its_exception() {
+        let begin = |path: &str| format!("Started GET \"{path}\" for 127.0.0.1 at 2026-11-20");
+        let (processing, end) = ("Processing by A#b as HTML", "Completed 200 OK in 2ms (Views: 1.0ms)");
+        let routing = "ActionController::RoutingError (No route matches [GET] \"/nope\"):";
+        let known = Fact::request("GET", "/a", "200").field("ms", "2");
+        let unknown = Fact::new("request").field("status", "200").field("ms", "2");
+        let lines = [&begin("/nope"), routing, &begin("/a"), processing, end];
+        assert_eq!(facts(&lines), std::slice::from_ref(&known));
+        // An exception of one that a controller has taken on says nothing of the other.
+        let lines = [&begin("/nope"), processing, routing, &begin("/a"), processing, end];
+        assert_eq!(facts(&lines), [unknown]);
+    }
+
+    #[test]
+    fn requests_in_json_have_the_level_of_their_status() {
+        let line = |status: u16, message: &str| {
+            format!(
+                r#"{{"level":30,"req":{{"method":"GET","url":"/bread"}},"res":{{"statusCode":{status}}},"responseTime":12.5,"msg":"{message}"}}"#
+            )
+        };
+        let lines =
+            [line(200, "request completed"), line(404, "request completed"), line(503, "request errored")];
+        let outcome = classify::<RegexClassifier>(&lines.each_ref().map(String::as_str));
+        assert_eq!(outcome.levels, "iwe");
+        let told: Vec<Fact> =
+            outcome.notes.into_iter().map(|note| note.fact).filter(|fact| fact.kind == "request").collect();
+        let expected =
+            ["200", "404", "503"].map(|status| Fact::request("GET", "/bread", status).field("ms", "12.5"));
+        assert_eq!(told, expected);
+        // Fastify has named the request before.
+        let fastify = r#"{"level":30,"reqId":"req-1","res":{"statusCode":200},"responseTime":3,"msg":"request completed"}"#;
+        assert_eq!(facts(&[fastify]), [Fact::new("request").field("status", "200").field("ms", "3")]);
+        assert_eq!(facts(&[&line(200, "something completed")]), []);
+        assert_eq!(facts(&[r#"{"level":30,"msg":"request completed"}"#]), []);
     }
 
     #[test]

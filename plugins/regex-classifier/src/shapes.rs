@@ -87,20 +87,16 @@ pub fn exception_of_rails(line: &[u8]) -> Option<Exception> {
         return None;
     }
     let count = |wanted: u8| rest.iter().filter(|byte| **byte == wanted).count();
-    match rest {
-        rest if rest.ends_with(b"):") || rest.ends_with(b")") && count(b'(') == count(b')') => {
-            Some(Exception::Whole)
-        }
-        _ if count(b'(') > count(b')') => Some(Exception::Open),
-        _ => None,
+    match rest.ends_with(b"):") {
+        true => Some(Exception::Whole),
+        false => (count(b'(') > count(b')')).then_some(Exception::Open),
     }
 }
 
-/// Returns whether the first word of a line is a constant of Ruby that says that it is an error, or that is too long
-/// for a word: `NameError`, `Shop::Gone`.
+/// Returns whether the first word of a line says by itself that it is an exception of Ruby's.
 pub fn is_named_as_error(line: &[u8]) -> bool {
     let name = line.split(|byte| *byte == b' ').next().unwrap_or_default();
-    name.ends_with(b"Error") || name.ends_with(b"Exception") || name.windows(2).any(|pair| pair == b"::")
+    [&b"Error"[..], b"Exception", b"Invalid", b"NotFound", b"NotUnique"].iter().any(|end| name.ends_with(end))
 }
 
 /// Returns whether a line is a place in a file of Ruby, as traces have it: `app/x.rb:3:in `f'`, of a gem with its name
@@ -126,8 +122,20 @@ pub fn is_level_word(line: &[u8]) -> bool {
     length > 2 && line[length..].starts_with(b":")
 }
 
-/// Returns whether a line tells which port is taken: `Port 5001 is in use by another program.`
-pub fn names_taken_port(line: &[u8]) -> bool {
+/// Returns whether a line says that an exception follows.
+pub fn announces_exception(line: &[u8]) -> bool {
+    line.ends_with(b":")
+        || line.ends_with(b"Failed to start server")
+        || line.ends_with(b"Build error occurred")
+}
+
+/// Returns whether a line says that an exception follows that nobody caught, whatever its name.
+pub fn announces_uncaught(line: &[u8]) -> bool {
+    line.ends_with(b"nhandled Exception:") || line.ends_with(b"nhandled exception:")
+}
+
+/// Returns whether a line begins with a port: `Port 5001 is in use by another program.`
+pub fn names_port(line: &[u8]) -> bool {
     line.strip_prefix(b"Port ").is_some_and(|rest| rest.first().is_some_and(u8::is_ascii_digit))
 }
 
