@@ -336,7 +336,7 @@ impl Group {
             (Kind::Issue, 0) => {
                 (short && (!has_header || line.starts_with(b"Error: "))).then_some(Kind::Issue)
             }
-            _ if ends || is_frame && indented => Some(Kind::IssueTold),
+            _ if ends || is_frame => Some(Kind::IssueTold),
             (Kind::Issue, 1) => (short && !has_header).then_some(Kind::IssueTold),
             (_, 0) => (indented && !has_header).then_some(Kind::IssueTold),
             _ => None,

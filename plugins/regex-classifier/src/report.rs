@@ -187,8 +187,11 @@ fn url(text: &str) -> Option<String> {
     if let Some(rest) = after(" port ").or_else(|| after(" port(s): ")) {
         return Some(format!("http://localhost:{}", digits(rest)?));
     }
-    let address = after(" at ").or_else(|| after("istening on "))?.split_whitespace().next()?;
-    address.contains(':').then(|| format!("http://{address}"))
+    let rest = after("istening on ").or_else(|| after("istening at ")).or_else(|| after(" at "))?;
+    let address =
+        rest.split(|c: char| c.is_whitespace() || ")}\"',;".contains(c)).next()?.trim_end_matches('.');
+    let (host, _) = address.rsplit_once(':')?;
+    Some(format!("http://{}{address}", if host.is_empty() { "localhost" } else { "" }))
 }
 
 /// Returns the port in a line about a taken one: after the word, or at the end of an address.
@@ -225,6 +228,9 @@ mod tests {
             url("Running ShopWeb.Endpoint with Bandit 1.6 at 127.0.0.1:4000 (http)"),
             "http://127.0.0.1:4000"
         );
+        assert_eq!(url("level=info msg=\"listening on 0.0.0.0:8080\" at=12:30"), "http://0.0.0.0:8080");
+        assert_eq!(url("{\"level\":\"info\",\"msg\":\"Listening on :8080\"}"), "http://localhost:8080");
+        assert_eq!(url("INFO: listening on [::1]:8080."), "http://[::1]:8080");
         assert_eq!(url("nothing here"), "");
     }
 

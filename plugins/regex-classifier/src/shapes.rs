@@ -99,21 +99,25 @@ pub fn is_named_as_error(line: &[u8]) -> bool {
     [&b"Error"[..], b"Exception", b"Invalid", b"NotFound", b"NotUnique"].iter().any(|end| name.ends_with(end))
 }
 
-/// Returns whether a line is a place in a file of Ruby, as traces have it: `app/x.rb:3:in `f'`, of a gem with its name
-/// and version before it, or with what is wrong in it: `app/x.rb:3: syntax error`.
+/// Returns whether a line is a place in a file of Ruby or a template, as traces have it: `app/x.rb:3:in `f'`, of a gem
+/// with its name and version before it, or with what is wrong in it: `app/x.rb:3: syntax error`.
 pub fn is_place_in_ruby(line: &[u8]) -> bool {
-    let Some(at) = line.windows(4).position(|window| window == b".rb:") else { return false };
-    let file = match line[..at].iter().position(|byte| *byte == b' ') {
-        None => &line[..at],
-        Some(end) => match line[end..at].strip_prefix(b" (").and_then(|rest| {
-            let close = rest.iter().position(|byte| *byte == b')')?;
-            rest[close + 1..].strip_prefix(b" ")
-        }) {
-            Some(file) => file,
-            None => return false,
-        },
+    const FILES: [&[u8]; 4] = [b".rb:", b".erb:", b".haml:", b".slim:"];
+    let find = |end: &&[u8]| Some(line.windows(end.len()).position(|window| window == *end)? + end.len() - 1);
+    let Some(at) = FILES.iter().find_map(find) else { return false };
+    let head = &line[..at];
+    let file = match head.iter().position(|byte| *byte == b' ') {
+        None => Some(head),
+        Some(end) => behind_version(&head[end..]),
     };
-    !file.contains(&b' ') && line.get(at + 4).is_some_and(u8::is_ascii_digit)
+    file.is_some_and(|file| !file.contains(&b' ')) && line.get(at + 1).is_some_and(u8::is_ascii_digit)
+}
+
+/// Returns what stands behind a version such as ` (6.1.7) `.
+fn behind_version(text: &[u8]) -> Option<&[u8]> {
+    let rest = text.strip_prefix(b" (")?;
+    let close = rest.iter().position(|byte| *byte == b')')?;
+    rest[close + 1..].strip_prefix(b" ")
 }
 
 /// Returns whether a line begins with a level's word, as java.util.logging puts it: `SEVERE: boarding failed`.
