@@ -311,6 +311,7 @@ mod tests {
             assert!(facts(line).is_empty(), "{line}");
         }
         assert_eq!(facts("ERROR: bind: address already in use"), ["port-in-use"]);
+        assert_eq!(facts("panic: listen tcp :8080: bind: address already in use"), ["port-in-use"]);
         assert_eq!(facts("ERROR: the name is already in use").len(), 0);
     }
 

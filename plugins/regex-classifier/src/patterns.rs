@@ -7,7 +7,7 @@
 //! |---|---|
 //! | 90 | whole lines known by shape: access lines, ready lines, a taken port |
 //! | 80 | headers: `ERROR:`, `[warn]`, `E/Tag(1):`, `level=info`, `"level":"debug"`, a timestamp and a level |
-//! | 79 | a carriage return: what stands before it was written over |
+//! | 79 | a carriage return: what stands before it was written over. Not looked for behind a header, which is nearly always the same again |
 //! | 70 | lines that belong to the one before: stack frames, source excerpts |
 //! | 60 | a level in capitals between delimiters, anywhere |
 //! | 50 | phrases of frameworks, without a header |

@@ -18,7 +18,8 @@ const FLOOD_NOTES: usize = 8;
 /// Adds to a header's outcome what the words behind it say of an address: that the process listens there, or cannot.
 #[cold]
 pub fn with_words_behind_header(line: &[u8], own: Outcome) -> Outcome {
-    if own.priority != HEADER || own.facts & !facts::FIELDS != 0 || own.level == CONTINUES {
+    let is_header = (HEADER..=HEADER + 1).contains(&own.priority) && own.level != CONTINUES;
+    if !is_header || own.facts & !facts::FIELDS != 0 {
         return own;
     }
     let line = &line[..line.len().min(LINE_BYTES)];
