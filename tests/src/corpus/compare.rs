@@ -277,3 +277,73 @@ impl fmt::Display for Difference {
         write!(f, "{place}: {what} {expected:?} was expected, {found:?} found: {text}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{expectation, log};
+    use super::*;
+
+    /// Says the same of every line.
+    struct Same(u8, bool, Vec<Note>);
+
+    impl Classify for Same {
+        fn classify(&mut self, batch: Packed<'_>) -> ChainVerdicts {
+            let lines = batch.ends.len();
+            ChainVerdicts {
+                levels: vec![self.0; lines],
+                continues: vec![self.1; lines],
+                notes: self.2.iter().filter(|note| (note.line as usize) < lines).cloned().collect(),
+            }
+        }
+    }
+
+    fn case(lines: &[&str], expect: &str) -> Case {
+        let records: Vec<String> = lines.iter().map(|line| format!("{{\"out\":{line:?}}}\n")).collect();
+        let expected = expectation(expect).unwrap();
+        Case { name: "a/b".to_owned(), lines: log(&records.concat()).unwrap(), expected }
+    }
+
+    fn differing(case: &Case, same: &mut Same) -> Vec<(usize, What, String)> {
+        let differences = compare(case, 256, same);
+        differences.into_iter().map(|is| (is.place, is.what, is.found)).collect()
+    }
+
+    #[test]
+    fn what_differs_is_told_with_its_place() {
+        let case = case(&["x", "", "y"], "o e + |x\n      * ready\no - . |\no e . |y\n");
+        let ready = Note { line: 0, kind: "ready".to_owned(), fields: vec![] };
+        let found = differing(&case, &mut Same(3, false, vec![]));
+        assert_eq!(
+            found,
+            [
+                (1, What::Level, "i".to_owned()),
+                (1, What::Facts, String::new()),
+                (3, What::Level, "i".to_owned()),
+                (3, What::Event, "_".to_owned()),
+                (4, What::Level, "i".to_owned()),
+                (4, What::Event, "+".to_owned()),
+            ]
+        );
+        let found = differing(&case, &mut Same(5, true, vec![ready]));
+        assert_eq!(found, [(1, What::Event, ".".to_owned()), (3, What::Level, "e".to_owned())]);
+    }
+
+    #[test]
+    fn of_a_flood_of_requests_some_are_only_counted() {
+        let request = "o i + |x\n      * request method=GET path=/ status=200\n";
+        let wanted = wanted_notes(&expectation(&request.repeat(7)).unwrap());
+        assert!(wanted[..SINGLE_REQUESTS].iter().all(|wanted| wanted.facts[0].fields.len() == 3));
+        assert_eq!(wanted[4..6].iter().map(|wanted| wanted.facts.len()).sum::<usize>(), 0);
+        assert_eq!(told(&wanted[6].facts), "request count=3 status=2xx");
+    }
+
+    #[test]
+    fn a_report_is_bounded() {
+        let long = "x".repeat(1000);
+        let expect = format!("o e + |{long}\n").repeat(SHOWN + 5);
+        let case = case(&vec![&long[..]; SHOWN + 5], &expect);
+        let text = report(&compare(&case, 7, &mut Same(3, false, vec![])));
+        assert!(text.starts_with("a/b\n  1: level \"e\" was expected, \"i\" found: xxx"), "{text}");
+        assert!(text.ends_with("… and 5 more\n") && text.len() < SHOWN * 200, "{}", text.len());
+    }
+}
