@@ -126,7 +126,7 @@ impl Verdicts {
     }
 
     /// Returns the levels' codes, one per line, for plugins that fill them in themselves: 0 leaves a line undecided,
-    /// and [`CONTINUES`] beside a level says what [`continues`](Self::continues) does.
+    /// and [`CONTINUES`] beside a level, or alone for an undecided line, says what [`continues`](Self::continues) does.
     pub fn codes_mut(&mut self) -> &mut [u8] {
         &mut self.levels
     }

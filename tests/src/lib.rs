@@ -1,6 +1,7 @@
 //! What the end-to-end tests share.
 
 pub mod chaos;
+pub mod corpus;
 pub mod disk;
 pub mod hostile;
 pub mod prebuilt;

@@ -44,7 +44,7 @@ fn classify(chain: &mut Chain, run: u64) -> Vec<u8> {
     verdicts.levels
 }
 
-/// What a chain says of lines of standard output: a level's letter each, a capital where the line continues.
+/// What a chain says of lines of standard output: a level's letter each, a capital where the line continues, or `+`.
 fn marks(chain: &mut Chain, lines: &[&str]) -> String {
     let subject = Subject { run: RunId(1), process: ProcessName::new("p").unwrap(), command: Vec::new() };
     let (mut text, mut ends) = (Vec::new(), Vec::new());
@@ -57,7 +57,11 @@ fn marks(chain: &mut Chain, lines: &[&str]) -> String {
     chain.classify(&subject, batch, &mut verdicts);
     let mark = |(level, continues): (&u8, &bool)| {
         let letter = b"-tdiwef"[usize::from(*level)] as char;
-        if *continues { letter.to_ascii_uppercase() } else { letter }
+        match (letter, *continues) {
+            (letter, false) => letter,
+            ('-', true) => '+',
+            (letter, true) => letter.to_ascii_uppercase(),
+        }
     };
     verdicts.levels.iter().zip(&verdicts.continues).map(mark).collect()
 }
@@ -169,9 +173,9 @@ fn levels_that_do_not_exist_are_no_decision() {
 }
 
 #[test]
-fn the_bit_that_groups_lines_counts_only_beside_a_level_and_behind_a_line() {
-    // 0x86: fatal, continuing; 0x80: the bit and no level.
-    for (byte, expected) in [("0x86", ["fF", "FF"]), ("0x80", ["-e", "-e"])] {
+fn the_bit_that_groups_lines_counts_behind_a_line_and_where_nobody_else_decides() {
+    // 0x86: fatal, continuing; 0x80: the bit alone; 0xc8: the bit beside what is no level.
+    for (byte, expected) in [("0x86", ["fF", "FF"]), ("0x80", ["-e", "+e"]), ("0xc8", ["-e", "-e"])] {
         let wild = format!("(memory.fill (i32.const 65536) (i32.const {byte}) (local.get 4))");
         let guest = Guest::new("grouper").push(&format!("{wild} {PUSH_NOTHING}"));
         let (registry, _dir) = registry(&[("guest.wasm", &guest.component())]);

@@ -36,7 +36,7 @@ pub struct Note {
     pub fields: Vec<(String, String)>,
 }
 
-/// The bit beside a level that says that the line continues the event before, as in `wit/ostler.wit`.
+/// The bit that says that the line continues the event before, as in `wit/ostler.wit`.
 const CONTINUES: u8 = 1 << 7;
 
 /// What the chain says of a batch: one level a line (as `model::Level` numbers them), whether the line continues the
@@ -54,7 +54,7 @@ pub struct Chain {
     rest: Rest,
     /// By run and stream: which link decided the last line that is not blank.
     tails: HashMap<(RunId, Stream), usize>,
-    /// By line of the batch: which link decided it.
+    /// By line of the batch: which link decided it, or at least what it continues.
     deciders: Vec<usize>,
 }
 
@@ -236,7 +236,8 @@ fn clamp(level: u8) -> u8 {
     crate::model::Level::from_u8(level) as u8
 }
 
-/// Takes a link's answer for the lines it was asked about. The bit counts only beside a level.
+/// Takes a link's answer for the lines it was asked about. The bit counts beside a level, and by itself where no later
+/// link decides the line; beside what is no level it says nothing.
 fn take_levels<'a>(
     verdicts: &mut ChainVerdicts,
     deciders: &mut [usize],
@@ -248,6 +249,9 @@ fn take_levels<'a>(
         if level != 0 {
             verdicts.levels[line] = level;
             verdicts.continues[line] = *answer & CONTINUES != 0;
+            deciders[line] = link;
+        } else if *answer == CONTINUES && !verdicts.continues[line] {
+            verdicts.continues[line] = true;
             deciders[line] = link;
         }
     }

@@ -42,12 +42,25 @@ fn raised_in_place(rest: &str) -> Option<(String, String)> {
 
 /// What stands above frames that do not say it: `RuntimeError (boom):`.
 fn above(lines: &[&str], first: usize) -> (String, String) {
-    let rails = |line: &&str| {
-        let (kind, message) = line.trim().strip_suffix("):")?.split_once(" (")?;
-        let kind = kind.split_whitespace().next_back()?;
-        head::is_name(kind).then(|| (kind.to_owned(), message.to_owned()))
-    };
-    lines[..first].iter().rev().find_map(rails).unwrap_or_else(|| head::above(lines, 0, first))
+    let closes = |line: &&str| line.trim_end().ends_with("):");
+    let last = lines[..first].iter().rposition(closes);
+    last.and_then(|last| raised_by_rails(&lines[..=last])).unwrap_or_else(|| head::above(lines, 0, first))
+}
+
+/// Reads the error that the last of these lines ends, of whose message the first line is told: it may have several.
+fn raised_by_rails(lines: &[&str]) -> Option<(String, String)> {
+    // A class is a constant.
+    let is_class = |kind: &str| kind.starts_with(|c: char| c.is_ascii_uppercase()) && head::is_name(kind);
+    let (last, before) = lines.split_last()?;
+    if let Some((kind, message)) = last.trim().strip_suffix("):")?.split_once(" (")
+        && let Some(kind) = kind.split_whitespace().next_back().filter(|kind| is_class(kind))
+    {
+        return Some((kind.to_owned(), message.to_owned()));
+    }
+    before.iter().rev().find_map(|line| {
+        let (kind, message) = line.split_once(" (")?;
+        is_class(kind).then(|| (kind.to_owned(), message.trim_end().to_owned()))
+    })
 }
 
 /// Reads `from /srv/shop/app.rb:12:in 'block in cart'`; returns what follows it, too.

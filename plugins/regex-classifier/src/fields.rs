@@ -37,11 +37,7 @@ const FIRST: [&str; 16] = [
 /// Notes the fields of a line.
 #[cold]
 pub fn note(line: Line<'_>, verdicts: &mut Verdicts) {
-    if line.bytes.len() > LINE_BYTES {
-        return;
-    }
-    let Ok(text) = std::str::from_utf8(line.bytes) else { return };
-    let mut found = of_json(text).unwrap_or_else(|| of_logfmt(text));
+    let mut found = read(line.bytes);
     // Stable, so that all others keep their order.
     found.sort_by_key(|(key, _)| {
         let first = key.split('.').next().unwrap_or(key);
@@ -53,6 +49,13 @@ pub fn note(line: Line<'_>, verdicts: &mut Verdicts) {
             found.into_iter().fold(Fact::fields(), |fact, (key, value)| fact.field(cut(key), cut(value)));
         verdicts.note(line.index, fact);
     }
+}
+
+/// Returns the fields of a structured line in their order; none of a line that is too long to be read.
+pub fn read(line: &[u8]) -> Vec<(String, String)> {
+    let text = Some(line).filter(|line| line.len() <= LINE_BYTES);
+    let Some(text) = text.and_then(|line| std::str::from_utf8(line).ok()) else { return Vec::new() };
+    of_json(text).unwrap_or_else(|| of_logfmt(text))
 }
 
 fn cut(mut text: String) -> String {
@@ -86,12 +89,18 @@ fn flatten(
     }
 }
 
-/// Reads pairs such as `level=error msg="it broke"`.
+/// Reads pairs such as `level=error msg="it broke"`, and of a line that begins with a pair also keys alone.
 fn of_logfmt(text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut rest = text;
+    let whole = text.split(' ').next().is_some_and(|word| word.contains('='));
+    let keys = |words: &str, found: &mut Vec<(String, String)>| {
+        let alone = words.split(' ').filter(|word| whole && is_key(word));
+        found.extend(alone.take(FIELDS).map(|key| (key.to_owned(), "true".to_owned())));
+    };
     while let Some(at) = rest.find('=') {
         let key = rest[..at].rsplit([' ', '\t', ',', '{']).next().unwrap_or_default();
+        keys(&rest[..at - key.len()], &mut found);
         rest = &rest[at + 1..];
         let value = match rest.strip_prefix('"') {
             Some(quoted) => {
@@ -106,19 +115,21 @@ fn of_logfmt(text: &str) -> Vec<(String, String)> {
                 value.to_owned()
             }
         };
-        let is_key = !key.is_empty()
-            && key
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'@'));
-        if is_key {
+        if is_key(key) {
             found.push((key.to_owned(), value));
         }
         // Far more than is told: a line of nothing but pairs costs no more than that.
-        if found.len() == 8 * FIELDS {
-            break;
+        if found.len() >= 8 * FIELDS {
+            return found;
         }
     }
+    keys(rest, &mut found);
     found
+}
+
+fn is_key(word: &str) -> bool {
+    let is_of_key = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'@');
+    !word.is_empty() && word.bytes().all(is_of_key)
 }
 
 /// Returns what stands up to the closing quote, and where it ends.
@@ -179,14 +190,25 @@ mod tests {
     }
 
     #[test]
+    fn words_beside_pairs_are_keys_only_where_the_line_is_logfmt() {
+        let line = "it went wrong: level=error code=7 badly";
+        assert_eq!(pairs(&fields(line)), [("level", "error"), ("code", "7")]);
+        assert_eq!(
+            pairs(&fields("level=error code=7 badly")),
+            [("level", "error"), ("code", "7"), ("badly", "true")]
+        );
+    }
+
+    #[test]
     fn logfmt_is_told_with_its_quotes_undone() {
-        let line = r#"time=2026 level=error msg="it \"broke\"\nagain" empty= tail="open"#;
+        let line = r#"time=2026 level=error urgent msg="it \"broke\"\nagain" empty= tail="open"#;
         assert_eq!(
             pairs(&fields(line)),
             [
                 ("msg", "it \"broke\"\nagain"),
                 ("level", "error"),
                 ("time", "2026"),
+                ("urgent", "true"),
                 ("empty", ""),
                 ("tail", "open"),
             ]

@@ -14,20 +14,28 @@ mod reduce;
 mod report;
 mod requests;
 mod samples;
+mod shapes;
 mod table;
 mod user;
 mod walk;
 
 use std::rc::Rc;
 
+use ostler_sdk::Line;
 use ostler_sdk::prelude::*;
 
+pub use fields::read as fields_of;
 use group::Group;
 use matcher::Matcher;
 use outcome::{CONTINUES, Outcome};
+use patterns::facts;
 pub use patterns::{Opens, Pattern, patterns};
 use requests::Requests;
 use user::User;
+
+/// Lines behind the start of a run, or behind a change taken over, in which words behind a header are read for where
+/// the process listens: later they cost more than they tell.
+const FRESH_LINES: u32 = 1000;
 
 /// One run's reading of its output.
 pub struct RegexClassifier {
@@ -36,6 +44,8 @@ pub struct RegexClassifier {
     /// One for each stream.
     groups: [Group; 2],
     requests: Requests,
+    /// How many of the [`FRESH_LINES`] are left.
+    fresh: u32,
 }
 
 impl Classifier for RegexClassifier {
@@ -54,25 +64,52 @@ impl Classifier for RegexClassifier {
             user,
             groups: Default::default(),
             requests: Requests::default(),
+            fresh: FRESH_LINES,
         })
     }
 
     fn push(&mut self, batch: &Batch<'_>, verdicts: &mut Verdicts) {
         let mut group = self.groups[batch.stream() as usize - 1];
+        let mut fresh = self.fresh;
         for line in batch.lines() {
-            let mut own = self.find(line.index, line.bytes, verdicts);
+            let (mut line, mut own) = (line, self.find(line.index, line.bytes, verdicts));
+            if own.is_some_and(|own| own.opens == Opens::Rewritten as u8) {
+                (line, own) = self.find_behind_returns(line, verdicts);
+            }
+            if own.is_some_and(|own| own.facts == facts::FIELDS) {
+                own = own.map(|own| requests::in_json(line.bytes, own));
+            }
             if own.is_some_and(|own| own.level == CONTINUES) && !group.takes_frames() {
                 // It looks like a stack frame and is none: its words count.
                 own = self.defaults.find_floating(line.bytes);
             }
-            let code = group.take(line.bytes, own);
+            if fresh > 0 {
+                fresh -= 1;
+                own = own.map(|own| report::with_words_behind_header(line.bytes, own));
+            }
+            let mut code = group.take(line.bytes, own);
+            // Nothing below an error is any of what is rare.
+            if code >= Level::Error.code() {
+                code = self.settle(code, line, verdicts);
+            }
             verdicts.codes_mut()[line.index] = code;
-            if let Some(own) = own.filter(|own| own.facts != 0) {
-                report::note(own, code, line, &mut self.requests, verdicts);
+            let Some(own) = own.filter(|own| own.facts != 0) else { continue };
+            if own.facts == facts::REQUEST {
+                self.requests.take(own, line, verdicts);
+            } else if own.facts != facts::FIELDS || code >= Level::Warn.code() {
+                self.tell(own, code, line, &mut group, verdicts);
+                fresh = if own.facts & facts::RELOAD != 0 { FRESH_LINES } else { fresh };
             }
         }
+        self.fresh = fresh;
         self.requests.end_batch(verdicts);
         self.groups[batch.stream() as usize - 1] = group;
+    }
+
+    fn flush(&mut self, verdicts: &mut Verdicts) {
+        for _ in self.groups.iter().filter(|group| group.owes_port()) {
+            report::note_owed_port(0, verdicts);
+        }
     }
 }
 
@@ -101,6 +138,40 @@ impl RegexClassifier {
             (_, Some((_, ours))) => Some(ours),
             _ => None,
         }
+    }
+
+    /// Returns what of a line is seen in the end, behind its last carriage return, and what that says.
+    #[cold]
+    fn find_behind_returns<'l>(
+        &self,
+        line: Line<'l>,
+        verdicts: &mut Verdicts,
+    ) -> (Line<'l>, Option<Outcome>) {
+        let bytes = line.bytes;
+        let end = bytes.iter().rposition(|byte| *byte != b'\r').map_or(0, |at| at + 1);
+        let start = bytes[..end].iter().rposition(|byte| *byte == b'\r').map_or(0, |at| at + 1);
+        let line = Line { index: line.index, bytes: &bytes[start..end] };
+        (line, self.find(line.index, line.bytes, verdicts))
+    }
+
+    /// Takes note of what an error may be besides: the end of a request. Returns the code without the bit for a fact
+    /// that is owed, which is told now.
+    #[cold]
+    fn settle(&mut self, code: u8, line: Line<'_>, verdicts: &mut Verdicts) -> u8 {
+        if self.requests.awaits() && shapes::exception_of_rails(line.bytes).is_some() {
+            self.requests.fail();
+        }
+        if code & group::DUE != 0 {
+            report::note_owed_port(line.index, verdicts);
+        }
+        code & !group::DUE
+    }
+
+    /// Notes the facts of a line.
+    #[cold]
+    fn tell(&mut self, own: Outcome, code: u8, line: Line<'_>, group: &mut Group, verdicts: &mut Verdicts) {
+        let told = report::told(own, code, group);
+        report::note(Outcome { facts: told, ..own }, code, line, &mut self.requests, verdicts);
     }
 }
 
@@ -195,6 +266,88 @@ mod tests {
         let outcome = classify::<RegexClassifier>(&lines);
         assert_eq!(outcome.events, "-|||");
         assert_eq!(outcome.notes.len(), 1, "{:?}", outcome.notes);
+    }
+
+    #[test]
+    fn of_a_line_written_over_what_is_seen_counts() {
+        let lines = [
+            "  10% of errors\r 100% done",
+            "    Building [=>  ] 1/2: x\rerror[E0425]: cannot find function `f` in this scope",
+            "  --> src/main.rs:11:20",
+            "working\rERROR: it broke\r",
+            "error\r",
+            "\r\r",
+            "    Building [=>  ] 1/2: x\r    Finished `dev` profile in 0.20s",
+            "    Building [=>  ] 1/2: x",
+        ];
+        let outcome = classify::<RegexClassifier>(&lines);
+        assert_eq!(outcome.levels, "-eeee-ii");
+        assert_eq!(outcome.events, "--|-----");
+        let [note] = &outcome.notes[..] else { panic!("{:?}", outcome.notes) };
+        assert_eq!((note.line, &note.fact), (6, &Fact::build("ok").field("ms", "200")));
+    }
+
+    #[test]
+    fn words_behind_a_header_tell_where_a_process_listens_while_it_starts() {
+        let facts = |line: &str| -> Vec<String> {
+            classify::<RegexClassifier>(&[line]).notes.into_iter().map(|note| note.fact.kind).collect()
+        };
+        for line in [
+            "INFO: Server listening on port 8601",
+            "2026-11-20 08:29:25 INFO shop - Listening at http://127.0.0.1:8080/",
+            "[info] listening on :8080",
+            "level=info msg=\"listening on 0.0.0.0:8080\"",
+            "{\"level\":30,\"msg\":\"Server listening at http://127.0.0.1:3000\"}",
+        ] {
+            assert_eq!(facts(line), ["listening", "ready"], "{line}");
+        }
+        for line in [
+            "DEBUG: listening on port 8601",
+            "INFO: stopped listening on port 8601",
+            "INFO: listening on events",
+            "INFO: listening on 12 channels",
+            "INFO: no longer listening on :8080",
+        ] {
+            assert!(facts(line).is_empty(), "{line}");
+        }
+        assert_eq!(facts("ERROR: bind: address already in use"), ["port-in-use"]);
+        assert_eq!(facts("panic: listen tcp :8080: bind: address already in use"), ["port-in-use"]);
+        assert_eq!(facts("ERROR: the name is already in use").len(), 0);
+    }
+
+    #[test]
+    fn words_behind_a_header_are_not_read_for_ever() {
+        let listening = "INFO: listening on port 8601";
+        let mut lines = vec!["INFO: x"; FRESH_LINES as usize];
+        lines.extend([listening, "/srv/app/views.py changed, reloading.", listening]);
+        let notes = classify::<RegexClassifier>(&lines).notes;
+        let kinds: Vec<&str> = notes.iter().map(|note| note.fact.kind.as_str()).collect();
+        assert_eq!(kinds, ["reload", "listening", "ready"]);
+    }
+
+    #[test]
+    fn a_taken_port_is_told_once_and_where_it_is_told_best() {
+        let notes = |lines: &[&str]| -> Vec<(u32, Fact)> {
+            let mut session = RegexClassifier::open(&Run::default(), "").unwrap();
+            let mut notes = push(&mut session, Stream::Stdout, lines).notes;
+            let mut verdicts = Verdicts::default();
+            session.flush(&mut verdicts);
+            notes.extend(verdicts.into_parts().1);
+            notes.into_iter().map(|note| (note.line, note.fact)).collect()
+        };
+        let bare = "Address already in use";
+        let port = "Port 5001 is in use by another program. Either identify";
+        let told = Fact::port_in_use().field("port", "5001");
+        assert_eq!(notes(&[bare, port]), [(1, told.clone())]);
+        assert_eq!(notes(&[bare, "", "going on"]), [(2, Fact::port_in_use())]);
+        assert_eq!(notes(&[bare, "", "", "", "x"]), [(3, Fact::port_in_use())]);
+        assert_eq!(notes(&[bare, "Port 5 of call"]), [(1, Fact::port_in_use())]);
+        assert_eq!(notes(&[bare, bare, port]), [(1, Fact::port_in_use()), (2, told)]);
+        // Nothing follows: it is told when the run ends.
+        assert_eq!(notes(&[bare]), [(0, Fact::port_in_use())]);
+        let panic =
+            ["thread 'main' (1) panicked at src/main.rs:22:67:", "kind: AddrInUse", "note: AddrInUse"];
+        assert_eq!(notes(&panic), [(1, Fact::port_in_use())]);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | 90 | whole lines known by shape: access lines, ready lines, a taken port |
 //! | 80 | headers: `ERROR:`, `[warn]`, `E/Tag(1):`, `level=info`, `"level":"debug"`, a timestamp and a level |
+//! | 79 | a carriage return: what stands before it was written over. Not looked for behind a header, which is nearly always the same again |
 //! | 70 | lines that belong to the one before: stack frames, source excerpts |
 //! | 60 | a level in capitals between delimiters, anywhere |
 //! | 50 | phrases of frameworks, without a header |
@@ -67,6 +68,12 @@ pub enum Opens {
     Block = 6,
     /// Indented lines, also when the line is less than a warning.
     Indented = 7,
+    /// What a bundler found wrong, file by file.
+    Issue = 8,
+    /// One line that has the level, as the second of two.
+    Head = 9,
+    /// Nothing by itself: what stands behind the last carriage return counts.
+    Rewritten = 10,
 }
 
 /// One pattern.
@@ -205,6 +212,8 @@ pub fn patterns() -> Vec<Pattern> {
         let header = pattern(format!("json-number-{level}"), HEADER, level, "header", &regex);
         all.push(header.with(facts::FIELDS).opening(Opens::Alone));
     }
+    let silly = pattern("json-http", HEADER, Debug, "header", r#""level" ?: ?"http""#);
+    all.push(silly.with(facts::FIELDS).opening(Opens::Alone));
     all.extend(access_lines());
     all.extend(frameworks::LINES.iter().map(|line| {
         let (name, priority, level, facts, opens, regex) = *line;

@@ -3,6 +3,7 @@
 use ostler_sdk::{CONTINUES, Fact, Level, Line, Verdicts};
 
 use crate::fields;
+use crate::group::Group;
 use crate::outcome::Outcome;
 use crate::patterns::{HEADER, facts};
 use crate::requests::{Requests, milliseconds};
@@ -14,22 +15,89 @@ const LINE_BYTES: usize = 2048;
 /// lines.
 const FLOOD_NOTES: usize = 8;
 
-/// Notes the facts of a line, which was given the level and the place in its event that `code` says.
+/// Adds to a header's outcome what the words behind it say of an address: that the process listens there, or cannot.
+#[cold]
+pub fn with_words_behind_header(line: &[u8], own: Outcome) -> Outcome {
+    let is_header = (HEADER..=HEADER + 1).contains(&own.priority) && own.level != CONTINUES;
+    if !is_header || own.facts & !facts::FIELDS != 0 {
+        return own;
+    }
+    let line = &line[..line.len().min(LINE_BYTES)];
+    let more = match own.level {
+        level if level >= Level::Warn.code() && says_in_use(line) => facts::PORT_IN_USE,
+        level if level == Level::Info.code() && says_listening(line) => facts::READY | facts::LISTENING,
+        _ => 0,
+    };
+    Outcome { facts: own.facts | more, ..own }
+}
+
+/// Returns whether a line says where something listens: `Server listening on http://127.0.0.1:3000`, `… at :8080`.
+fn says_listening(line: &[u8]) -> bool {
+    const WORD: &[u8] = b"istening ";
+    let Some(at) = line.windows(WORD.len()).position(|window| window == WORD) else { return false };
+    if [&b"top l"[..], b"topped l", b"not l", b"longer l"].iter().any(|no| line[..at].ends_with(no)) {
+        return false;
+    }
+    let rest = &line[at + WORD.len()..];
+    let Some(rest) = rest.strip_prefix(b"on ").or_else(|| rest.strip_prefix(b"at ")) else { return false };
+    let is_digit = |rest: &[u8]| rest.first().is_some_and(u8::is_ascii_digit);
+    if rest.starts_with(b"http://") || rest.starts_with(b"https://") {
+        return true;
+    }
+    if let Some(port) = rest.strip_prefix(b"port ").or_else(|| rest.strip_prefix(b"localhost:")) {
+        return is_digit(port);
+    }
+    let address =
+        rest.split(|byte| matches!(byte, b' ' | b'"' | b',' | b'\'' | b')')).next().unwrap_or_default();
+    let digits = address.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let host = &address[..address.len() - digits];
+    digits > 0
+        && host.ends_with(b":")
+        && host.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b':' | b'[' | b']'))
+}
+
+/// Returns whether a line says that an address is taken.
+fn says_in_use(line: &[u8]) -> bool {
+    let has = |words: &[u8]| line.windows(words.len()).any(|window| window == words);
+    has(b"EADDRINUSE") || has(b"already in use") && (has(b"ddress ") || has(b"ort "))
+}
+
+/// Returns the bits of the facts that a line is to tell, which was given the level and the place in its event that
+/// `code` says.
 ///
-/// What an event says in passing, such as an error's code among its properties, is no fact of its own.
+/// What an event says again, such as an error's code among its properties, is told once.
+pub fn told(own: Outcome, code: u8, group: &mut Group) -> u8 {
+    if code & CONTINUES == 0 {
+        let owed = if group.owes_port() { facts::PORT_IN_USE } else { 0 };
+        group.begin_facts(own.facts & !owed);
+        return own.facts & !owed;
+    }
+    let in_passing =
+        if own.priority >= HEADER { !facts::FIELDS } else { facts::PORT_IN_USE | facts::REQUEST };
+    group.bring(own.facts & in_passing)
+}
+
+/// Notes the facts of a line that begins an event, or those that [`told`] leaves of one that does not.
 pub fn note(own: Outcome, code: u8, line: Line<'_>, requests: &mut Requests, verdicts: &mut Verdicts) {
-    let continues = code & CONTINUES != 0;
-    if own.facts == facts::FIELDS {
-        if !continues && code >= Level::Warn.code() && verdicts.notes().len() < FLOOD_NOTES {
-            fields::note(line, verdicts);
-        }
-    } else if own.facts == facts::REQUEST {
+    if own.facts & facts::FIELDS != 0
+        && code >= Level::Warn.code()
+        && code & CONTINUES == 0
+        && verdicts.notes().len() < FLOOD_NOTES
+    {
+        fields::note(line, verdicts);
+    }
+    if own.facts & facts::REQUEST != 0 {
         requests.take(own, line, verdicts);
     } else if own.facts == facts::RELOAD && verdicts.notes().len() >= FLOOD_NOTES {
         // One change more among so many.
-    } else if !continues || own.priority >= HEADER {
+    } else if own.facts & !facts::FIELDS != 0 {
         note_known(own, line, verdicts);
     }
+}
+
+/// Notes that an address is taken, which an earlier line said and this one could have told better.
+pub fn note_owed_port(index: usize, verdicts: &mut Verdicts) {
+    verdicts.note(index, Fact::port_in_use());
 }
 
 #[cold]
@@ -120,8 +188,11 @@ fn url(text: &str) -> Option<String> {
     if let Some(rest) = after(" port ").or_else(|| after(" port(s): ")) {
         return Some(format!("http://localhost:{}", digits(rest)?));
     }
-    let address = after(" at ").or_else(|| after("istening on "))?.split_whitespace().next()?;
-    address.contains(':').then(|| format!("http://{address}"))
+    let rest = after("istening on ").or_else(|| after("istening at ")).or_else(|| after(" at "))?;
+    let address =
+        rest.split(|c: char| c.is_whitespace() || ")}\"',;".contains(c)).next()?.trim_end_matches('.');
+    let (host, _) = address.rsplit_once(':')?;
+    Some(format!("http://{}{address}", if host.is_empty() { "localhost" } else { "" }))
 }
 
 /// Returns the port in a line about a taken one: after the word, or at the end of an address.
@@ -158,6 +229,9 @@ mod tests {
             url("Running ShopWeb.Endpoint with Bandit 1.6 at 127.0.0.1:4000 (http)"),
             "http://127.0.0.1:4000"
         );
+        assert_eq!(url("level=info msg=\"listening on 0.0.0.0:8080\" at=12:30"), "http://0.0.0.0:8080");
+        assert_eq!(url("{\"level\":\"info\",\"msg\":\"Listening on :8080\"}"), "http://localhost:8080");
+        assert_eq!(url("INFO: listening on [::1]:8080."), "http://[::1]:8080");
         assert_eq!(url("nothing here"), "");
     }
 

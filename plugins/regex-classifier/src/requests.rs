@@ -5,9 +5,10 @@
 //! large, those of a person trying things out are small, so a person's requests are all told one by one.
 
 use ostler_sdk::{Fact, Level, Line, Verdicts};
+use serde_json::Value;
 
 use crate::outcome::Outcome;
-use crate::patterns::Opens;
+use crate::patterns::{Opens, facts};
 
 /// Requests of one batch that are told one by one.
 const SINGLE: usize = 4;
@@ -15,6 +16,8 @@ const SINGLE: usize = 4;
 const PATH_BYTES: usize = 512;
 /// How much of a line is looked at, in bytes.
 const LINE_BYTES: usize = 2048;
+/// How much of a line of JSON is looked at, in bytes: it may have all headers in it.
+const JSON_BYTES: usize = 16 << 10;
 
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 
@@ -29,6 +32,8 @@ pub struct Requests {
     running: usize,
     /// Method and path of the one that runs, as long as it is certain whose the next end is.
     begun: Option<(String, String)>,
+    /// A controller of Rails has taken on the one that has begun last, so its end will be told.
+    processing: bool,
 }
 
 /// How a request ended.
@@ -45,8 +50,21 @@ impl Requests {
     /// Takes an access line, or one that tells of a request's beginning.
     pub fn take(&mut self, own: Outcome, line: Line<'_>, verdicts: &mut Verdicts) {
         let ends = own.opens == Opens::Alone as u8;
+        if line.bytes.starts_with(b"Processing by ") {
+            self.processing = true;
+            return;
+        }
+        if self.told == SINGLE && !ends {
+            (self.running, self.processing) = (self.running + 1, false);
+            return;
+        }
         if self.told == SINGLE {
-            return if ends { self.count(own.level, line.index) } else { self.running += 1 };
+            return self.count(own.level, line.index);
+        }
+        if own.facts & facts::FIELDS != 0 {
+            let Some(fact) = of_json(line.bytes) else { return };
+            self.told += 1;
+            return verdicts.note(line.index, fact);
         }
         let bytes = &line.bytes[..line.bytes.len().min(LINE_BYTES)];
         let text = match std::str::from_utf8(bytes) {
@@ -109,14 +127,28 @@ impl Requests {
             (METHODS.contains(&method) && path.starts_with('/')).then(|| (method.to_owned(), cut(path)))
         });
         if begun.is_some() {
+            self.processing = false;
             self.running += 1;
             self.begun = begun.filter(|_| self.running == 1);
         }
     }
 
+    /// Returns whether a request has begun that nothing is known to work on: an exception may be its end.
+    #[inline]
+    pub fn awaits(&self) -> bool {
+        self.running > 0 && !self.processing
+    }
+
+    /// A request has ended in an exception before a controller took it on, such as one without a route: its end will
+    /// not be told.
+    pub fn fail(&mut self) {
+        self.running = self.running.saturating_sub(1);
+        self.begun = None;
+    }
+
     fn end(&mut self) -> Option<(String, String)> {
-        // Not every request has an end: one without a route has none.
-        self.running = 0;
+        // Not every request has an end.
+        (self.running, self.processing) = (0, false);
         self.begun.take()
     }
 }
@@ -128,6 +160,52 @@ fn cut(path: &str) -> String {
 /// Reads an access line of any of the known forms.
 fn read(text: &str) -> Option<Request<'_>> {
     quoted(text).or_else(|| plain(text)).or_else(|| of_php(text)).or_else(|| ended(text))
+}
+
+/// Gives a structured line that tells how a request ended, as pino-http and Fastify write it, the level of its status
+/// and the fact. Only the end of other lines is looked at.
+#[inline]
+pub fn in_json(line: &[u8], own: Outcome) -> Outcome {
+    match line.ends_with(b"ed\"}") {
+        true => with_status(line, own),
+        false => own,
+    }
+}
+
+#[cold]
+fn with_status(line: &[u8], own: Outcome) -> Outcome {
+    const KEY: &[u8] = b"\"statusCode\":";
+    const ENDS: [&[u8]; 2] = [b"\"msg\":\"request completed\"}", b"\"msg\":\"request errored\"}"];
+    if !ENDS.iter().any(|end| line.ends_with(end)) {
+        return own;
+    }
+    let line = &line[line.len().saturating_sub(JSON_BYTES)..];
+    let level = match line.windows(KEY.len()).rposition(|window| window == KEY).map(|at| line[at + KEY.len()])
+    {
+        Some(b'1'..=b'3') => Level::Info,
+        Some(b'4') => Level::Warn,
+        Some(b'5') => Level::Error,
+        _ => return own,
+    };
+    Outcome { level: level.code(), facts: own.facts | facts::REQUEST, ..own }
+}
+
+/// `{…"req":{"method":"GET","url":"/bread"},"res":{"statusCode":200},"responseTime":12…}`; Fastify names the request in
+/// a line of its own.
+fn of_json(line: &[u8]) -> Option<Fact> {
+    let line = Some(line).filter(|line| line.len() <= JSON_BYTES)?;
+    let value: Value = serde_json::from_slice(line).ok()?;
+    let status =
+        value["res"]["statusCode"].as_u64().filter(|status| (100..600).contains(status))?.to_string();
+    let (method, path) = (value["req"]["method"].as_str(), value["req"]["url"].as_str());
+    let fact = match (method, path) {
+        (Some(method), Some(path)) if METHODS.contains(&method) => Fact::request(method, cut(path), status),
+        _ => Fact::new("request").field("status", status),
+    };
+    Some(match &value["responseTime"] {
+        Value::Number(ms) => fact.field("ms", ms.to_string()),
+        _ => fact,
+    })
 }
 
 /// `"GET /boom HTTP/1.1" 500 57421`
@@ -251,6 +329,43 @@ mod tests {
             facts(&[&begin("/a"), &begin("/b"), end, end, &begin("/a"), end]),
             [unknown.clone(), unknown, known]
         );
+    }
+
+    #[test]
+    fn a_request_that_no_controller_took_on_ends_in_its_exception() {
+        let begin = |path: &str| format!("Started GET \"{path}\" for 127.0.0.1 at 2026-11-20");
+        let (processing, end) = ("Processing by A#b as HTML", "Completed 200 OK in 2ms (Views: 1.0ms)");
+        let routing = "ActionController::RoutingError (No route matches [GET] \"/nope\"):";
+        let known = Fact::request("GET", "/a", "200").field("ms", "2");
+        let unknown = Fact::new("request").field("status", "200").field("ms", "2");
+        let lines = [&begin("/nope"), routing, &begin("/a"), processing, end];
+        assert_eq!(facts(&lines), std::slice::from_ref(&known));
+        // An exception of one that a controller has taken on says nothing of the other.
+        let lines = [&begin("/nope"), processing, routing, &begin("/a"), processing, end];
+        assert_eq!(facts(&lines), [unknown]);
+    }
+
+    #[test]
+    fn requests_in_json_have_the_level_of_their_status() {
+        let line = |status: u16, message: &str| {
+            format!(
+                r#"{{"level":30,"req":{{"method":"GET","url":"/bread"}},"res":{{"statusCode":{status}}},"responseTime":12.5,"msg":"{message}"}}"#
+            )
+        };
+        let lines =
+            [line(200, "request completed"), line(404, "request completed"), line(503, "request errored")];
+        let outcome = classify::<RegexClassifier>(&lines.each_ref().map(String::as_str));
+        assert_eq!(outcome.levels, "iwe");
+        let told: Vec<Fact> =
+            outcome.notes.into_iter().map(|note| note.fact).filter(|fact| fact.kind == "request").collect();
+        let expected =
+            ["200", "404", "503"].map(|status| Fact::request("GET", "/bread", status).field("ms", "12.5"));
+        assert_eq!(told, expected);
+        // Fastify has named the request before.
+        let fastify = r#"{"level":30,"reqId":"req-1","res":{"statusCode":200},"responseTime":3,"msg":"request completed"}"#;
+        assert_eq!(facts(&[fastify]), [Fact::new("request").field("status", "200").field("ms", "3")]);
+        assert_eq!(facts(&[&line(200, "something completed")]), []);
+        assert_eq!(facts(&[r#"{"level":30,"msg":"request completed"}"#]), []);
     }
 
     #[test]

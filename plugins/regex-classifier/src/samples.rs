@@ -7,15 +7,17 @@ use ostler_sdk::Info;
 type Sample = &'static [(char, &'static str)];
 
 /// Events: captured from real runtimes where those ran, else written as they print. Samples are parted by `---`; each
-/// line stands after its level's letter, a capital where it continues the event before, and a space.
+/// line stands after its level's letter, a capital where it continues the event before, and a space; `+` stands for a
+/// line without level that continues.
 const TRACES: &str = include_str!("traces.txt");
 
 /// Adds all samples to the plugin's description.
 pub fn add_to(info: Info) -> Info {
     TRACES.split("\n---\n").fold(add_lines_to(info), |info, trace| {
         let marks = || trace.lines().filter_map(|line| line.chars().next());
-        let levels: String = marks().map(|mark| mark.to_ascii_lowercase()).collect();
-        let events: String = marks().map(|mark| if mark.is_ascii_uppercase() { '|' } else { '-' }).collect();
+        let level = |mark: char| if mark == '+' { '-' } else { mark.to_ascii_lowercase() };
+        let event = |mark: char| if mark == '+' || mark.is_ascii_uppercase() { '|' } else { '-' };
+        let (levels, events): (String, String) = marks().map(|mark| (level(mark), event(mark))).unzip();
         let lines: Vec<&str> = trace.lines().map(|line| line.get(2..).unwrap_or_default()).collect();
         info.sample_of_events(&levels, &events, &lines)
     })

@@ -123,6 +123,14 @@ fn ruby_plain_and_rails() {
         told(rails),
         "RuntimeError: boom\n* app/controllers/cart_controller.rb | index:5\n  actionpack (<n>) lib/action_controller/metal/basic.rb | send_action:6\n"
     );
+    let lines =
+        "Shop::Overdue (the counter\ncannot (today) count):\n  \napp/shop.rb:15:in `rescue in chained'";
+    assert_eq!(told(lines), "Shop::Overdue: the counter\n* app/shop.rb | chained:15\n");
+    let excerpt = "NoMethodError (undefined method `length' for nil:NilClass\n\n    render plain: shelf(\"poetry\").length\n                                 ^^^^^^^):\n  \napp/shop.rb:9:in `boom'";
+    assert_eq!(
+        told(excerpt),
+        "NoMethodError: undefined method `length' for nil:NilClass\n* app/shop.rb | boom:9\n"
+    );
 }
 
 #[test]
