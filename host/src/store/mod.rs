@@ -75,6 +75,9 @@ mod error_tally;
 mod memo;
 mod ports;
 
+#[cfg(any(test, fuzzing))]
+mod fuzz;
+
 #[cfg(test)]
 mod tests;
 
@@ -86,6 +89,8 @@ pub use cursor::{Cursor, CursorError};
 pub use error::StoreError;
 pub use error_groups::{ErrorGroup, ErrorHit, ErrorQuery, ErrorRemark, ErrorState, ErrorsSince};
 pub use error_tally::{ErrorEvent, ErrorSeen, ErrorTally};
+#[cfg(any(test, fuzzing))]
+pub use fuzz::fuzz_frame;
 pub use keeper::Retention;
 pub use memo::{KnownReady, Memo};
 pub use pattern::{InvalidPattern, Pattern};
