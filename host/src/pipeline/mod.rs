@@ -26,6 +26,9 @@ mod worker;
 
 pub mod lines;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;

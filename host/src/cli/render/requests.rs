@@ -64,10 +64,14 @@ fn route(route: &RouteStats) -> [Cell; 5] {
     ]
 }
 
-/// Returns `0.6/s`, `120/s`.
+/// Returns `120/s`, `0.6/s`, `3.8/min`.
 pub fn rate(per_second: f64) -> String {
-    let digits = usize::from(per_second < 10.0) + usize::from(per_second < 0.1);
-    format!("{per_second:.digits$}/s")
+    match per_second {
+        0.0 => "0/s".to_owned(),
+        rate if rate < 0.1 => format!("{:.1}/min", rate * 60.0),
+        rate if rate < 10.0 => format!("{rate:.1}/s"),
+        rate => format!("{rate:.0}/s"),
+    }
 }
 
 /// Returns `2.5%`, `25%`.
@@ -139,7 +143,7 @@ pub(super) mod tests {
 
     #[test]
     fn figures_are_short() {
-        assert_eq!([0.0, 0.015, 0.6, 120.4].map(rate), ["0.00/s", "0.01/s", "0.6/s", "120/s"]);
+        assert_eq!([0.0, 0.015, 0.6, 120.4].map(rate), ["0/s", "0.9/min", "0.6/s", "120/s"]);
         assert_eq!([0.0, 0.5, 25.0].map(percent), ["0%", "0.5%", "25%"]);
         assert_eq!([0.05, 9.96, 12.3, 61_000.0].map(milliseconds), ["0.1ms", "10.0ms", "12ms", "61.0s"]);
     }
