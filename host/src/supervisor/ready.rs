@@ -157,7 +157,8 @@ impl Look {
                 self.see_again().await
             };
             if !sight.ok && self.ready.check.is_none() {
-                sight = self.look_elsewhere().await.unwrap_or(sight);
+                let known = self.answered.clone();
+                sight = self.look_elsewhere(known.as_ref()).await.unwrap_or(sight);
             }
             failures = if sight.ok { 0 } else { failures.saturating_add(1) };
             if is_ready && failures >= patience {
@@ -254,11 +255,11 @@ impl Look {
         if let Some(sign) = &self.sign {
             let url = sign.url.as_deref().and_then(HttpUrl::parse);
             let Some(url) = url else { return Sight::good("its output says so") };
-            let sight = self.own_answers(url.endpoint).await;
+            let sight = self.own_answers(url.endpoint.clone()).await;
             if sight.ok {
                 return sight;
             }
-            return self.look_elsewhere().await.unwrap_or(sight);
+            return self.look_elsewhere(Some(&url.endpoint)).await.unwrap_or(sight);
         }
         let Some(port) = self.own_ports().await.into_iter().next() else {
             self.listening_since = None;
@@ -271,14 +272,15 @@ impl Look {
         self.answers(Endpoint { host: "localhost".to_owned(), port }).await
     }
 
-    /// Looks where the run has said to be, other than where it was found before; nothing when there is no such place.
-    async fn look_elsewhere(&mut self) -> Option<Sight> {
+    /// Looks where on this machine the run has said to be, other than at `known`; nothing when it is at no such place.
+    async fn look_elsewhere(&mut self, known: Option<&Endpoint>) -> Option<Sight> {
         while let Ok(sign) = self.signs.try_recv() {
             self.take(sign);
         }
         for sign in [self.moved.clone(), self.sign.clone()].into_iter().flatten() {
             let Some(url) = sign.url.as_deref().and_then(HttpUrl::parse) else { continue };
-            if self.answered.as_ref() == Some(&url.endpoint) {
+            // Where anybody could answer, an answer says nothing of this run.
+            if known == Some(&url.endpoint) || !is_local(&url.endpoint) {
                 continue;
             }
             let sight = self.own_answers(url.endpoint).await;

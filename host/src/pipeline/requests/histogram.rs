@@ -34,8 +34,7 @@ pub(super) struct Sum {
 /// Returns the bucket of a duration; what is no number is taken for none at all.
 pub(super) fn bucket(ms: f64) -> Bucket {
     let scaled = ms / LEAST_MS;
-    // Without this order a NaN would get through.
-    if !(scaled >= 1.0) {
+    if scaled.is_nan() || scaled < 1.0 {
         return 0;
     }
     // A number from 1 on is its mantissa times a power of two (IEEE 754, binary64).
