@@ -76,6 +76,8 @@ pub const READY_FAILURES: u32 = 3;
 pub const CHECK_HTTP_BYTES: usize = 64 << 10;
 /// Bytes of a check's command's output that are kept, the last ones.
 pub const CHECK_OUTPUT_BYTES: usize = 4 << 10;
+/// Signs of readiness in a run's output that are looked at in one second.
+pub const SIGNS_PER_SECOND: u32 = 20;
 /// Results of checks that are remembered of one process.
 pub const CHECK_RESULTS: usize = 20;
 /// Runs of a process, counted back from the last, from which a new daemon learns how often it was restarted.
@@ -114,6 +116,25 @@ pub const EVENT_TEXT_BYTES: usize = 64 << 10;
 pub const EVENT_FIELDS: usize = 16;
 /// Most lines given to a plugin in one call.
 pub const BATCH_LINES: usize = 4096;
+
+// ---- requests ----
+
+/// For how long requests are counted together, to tell of the last minute.
+pub const REQUEST_SLOT: Duration = Duration::from_secs(10);
+/// Such counts that are kept: a minute, and the one that is being made.
+pub const REQUEST_SLOTS: usize = 7;
+/// The same, to tell of the last 15 minutes.
+pub const REQUEST_LONG_SLOT: Duration = Duration::from_secs(60);
+/// See `REQUEST_LONG_SLOT`.
+pub const REQUEST_LONG_SLOTS: usize = 16;
+/// Routes of a process whose requests are counted apart; the one asked for least makes room for another.
+pub const REQUEST_ROUTES: usize = 20;
+/// Durations that are remembered of a route, the last ones.
+pub const REQUEST_ROUTE_DURATIONS: usize = 64;
+/// Processes whose requests are counted, by name; the one without a request for longest makes room for another.
+pub const REQUEST_PROCESSES: usize = 512;
+/// Percentage of requests answered with a status from 500 on, from which on a diagnosis speaks of it.
+pub const REQUEST_ERROR_PERCENT: u64 = 5;
 
 // ---- errors ----
 

@@ -27,3 +27,8 @@ pub mod daemon;
 // L5 surfaces
 pub mod cli;
 pub mod mcp;
+
+// L6 proof; never in a program
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;

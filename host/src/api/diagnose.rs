@@ -8,7 +8,7 @@ use super::{Api, mask, view};
 use crate::config::Command;
 use crate::model::{Exit, Line, OUT_OF_MEMORY};
 use crate::store::RunRecord;
-use crate::supervisor::{Handle, Snapshot, State, procfs};
+use crate::supervisor::{Handle, Snapshot, State};
 
 const RUNS: usize = 5;
 const ERRORS: usize = 10;
@@ -27,8 +27,8 @@ impl Api {
             Some(run) => (self.errors(run, ERRORS).await, self.tail(run, TAIL).await),
             None => (Vec::new(), Vec::new()),
         };
-        let facts = snapshot.run.map(|run| self.parts.pipeline.facts(run)).unwrap_or_default();
-        let mut hints = hints(&handle, &snapshot, &runs, &errors, &facts).await;
+        let mut hints = self.seen_hints(&handle, &snapshot).await;
+        hints.extend(own_hints(&handle, &snapshot, &runs, &errors));
         hints.extend(self.limit_hints(&handle, &snapshot).await);
         hints.extend(self.error_hint(&snapshot).await);
         let newest = errors.last().max_by_seq(tail.last());
@@ -111,20 +111,11 @@ fn is_advice(text: &str) -> bool {
     ["note: ", "help: ", "hint: ", "For more information"].iter().any(|words| text.starts_with(words))
 }
 
-/// What the host itself can tell; adapters know more about their frameworks.
-async fn hints(
-    handle: &Handle,
-    snapshot: &Snapshot,
-    runs: &[RunView],
-    errors: &[Line],
-    facts: &[crate::pipeline::Fact],
-) -> Vec<String> {
+/// What the host itself can tell; adapters know more about their frameworks, and what the run has printed is told by
+/// `seen`.
+fn own_hints(handle: &Handle, snapshot: &Snapshot, runs: &[RunView], errors: &[Line]) -> Vec<String> {
     let name = &snapshot.name;
     let mut hints = Vec::new();
-    let port_in_use = facts.iter().rev().find(|fact| fact.kind == "port-in-use");
-    if let Some(fact) = port_in_use.filter(|_| !snapshot.ready) {
-        hints.push(port_hint(fact.field("port"), &handle.config().command).await);
-    }
     hints.extend(snapshot.watch_trouble.clone());
     match snapshot.exit {
         Some(Exit { code: Some(127), .. }) if !snapshot.state.is_alive() => {
@@ -189,32 +180,6 @@ fn ended_at_once(snapshot: &Snapshot, runs: &[RunView]) -> Option<String> {
     })
 }
 
-async fn port_hint(port: Option<&str>, command: &Command) -> String {
-    let from_command = || match command {
-        Command::Words(words) => port_in(words.iter().map(String::as_str)),
-        Command::Shell(script) => port_in(script.split_whitespace()),
-    };
-    let Some(port) = port.and_then(|port| port.parse().ok()).or_else(from_command) else {
-        return "the port it wants is in use: stop the other process, or give it another port".to_owned();
-    };
-    let owner = tokio::task::spawn_blocking(move || procfs::port_owner(port)).await.ok().flatten();
-    match owner {
-        Some((pid, command)) => {
-            let command: String = command.chars().filter(|c| !c.is_control()).take(120).collect();
-            format!(
-                "port {port} is held by pid {pid} ({command}): stop that, or give this process another port"
-            )
-        }
-        None => format!("port {port} was in use; nobody holds it now, so starting again may just work"),
-    }
-}
-
-/// Finds what looks like a port among a command's words: `8000`, `--port=8000`, `127.0.0.1:8000`.
-fn port_in<'a>(words: impl Iterator<Item = &'a str>) -> Option<u16> {
-    let port = |word: &str| word.rsplit([':', '=']).next()?.parse::<u16>().ok().filter(|port| *port >= 80);
-    words.filter_map(port).last()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,15 +189,5 @@ mod tests {
         assert!(is_advice("note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace"));
         assert!(!is_advice("no payment provider: cannot sell anything"));
         assert!(!is_advice("notes cannot be read"));
-    }
-
-    #[test]
-    fn ports_are_found_in_the_usual_places() {
-        let find = |command: &str| port_in(command.split_whitespace());
-        assert_eq!(find("python manage.py runserver 8000"), Some(8000));
-        assert_eq!(find("python manage.py runserver 127.0.0.1:8123"), Some(8123));
-        assert_eq!(find("vite --port 5173 --strictPort"), Some(5173));
-        assert_eq!(find("npx vite --port=5173"), Some(5173));
-        assert_eq!(find("sleep 5"), None);
     }
 }

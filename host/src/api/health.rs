@@ -56,6 +56,9 @@ pub struct HealthView {
     pub latency_ms: Option<f64>,
     /// The last results of its checks, the oldest first.
     pub recent: Vec<CheckView>,
+    /// What its output says against it, whatever its check says: a build that failed, requests that end with errors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
 }
 
 /// One result of a check.
@@ -81,7 +84,8 @@ impl Api {
         };
         let mut tasks = JoinSet::new();
         for (place, handle) in handles.into_iter().enumerate() {
-            tasks.spawn(async move { (place, check(&handle).await) });
+            let doubts = self.doubts(&handle.snapshot());
+            tasks.spawn(async move { (place, HealthView { doubts, ..check(&handle).await }) });
         }
         let mut views = tasks.join_all().await;
         views.sort_by_key(|(place, _)| *place);
@@ -114,7 +118,7 @@ async fn check(handle: &Handle) -> HealthView {
             (Verdict::Unchecked, None, saw, None)
         }
     };
-    HealthView { process, verdict, check, saw, latency_ms, recent }
+    HealthView { process, verdict, check, saw, latency_ms, recent, doubts: Vec::new() }
 }
 
 fn check_view(looked: &Looked) -> CheckView {

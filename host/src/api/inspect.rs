@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::gate::Act;
+use super::requests::RequestStats;
 use super::types::{ApiError, Caller, ErrorKind, ProcessView, Surface};
 use super::{Api, mask, settings, view};
 use crate::config::{Command, Environment, Origin};
@@ -44,6 +45,9 @@ pub struct Inspection {
     pub tree_more: usize,
     pub shim_pid: Option<u32>,
     pub paths: RunPaths,
+    /// What requests it has answered lately; absent when its output has told of none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<RequestStats>,
 }
 
 /// One line of the configuration in force.
@@ -164,6 +168,7 @@ impl Api {
             env_changed,
             tree,
             tree_more,
+            requests: self.requests(&snapshot),
             shim_pid: snapshot.pid.and_then(|pid| shim_of(pid, snapshot.state)),
             paths: RunPaths {
                 project: context.ports.home().to_owned(),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Api;
+use super::requests::RequestStats;
 use super::types::{ApiError, Caller};
 use crate::bounds;
 use crate::model::{ProcessName, RunId};
@@ -50,6 +51,10 @@ pub struct ProcessStats {
     /// The oldest first; kept while somebody asks.
     pub cpu_history: Vec<f64>,
     pub rss_history: Vec<u64>,
+    /// What requests it has answered, when its output has told of any within the last 15 minutes; also of a process
+    /// that does not run any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<RequestStats>,
 }
 
 /// What the whole machine, or container, uses.
@@ -81,14 +86,20 @@ impl Api {
         let snapshots: Vec<Snapshot> = handles.iter().map(Handle::snapshot).collect();
         let (samples, system) = self.sampler.look(snapshots, request.pss).await;
         Ok(StatsReply {
-            processes: samples.into_iter().map(process).collect(),
+            processes: samples
+                .into_iter()
+                .map(|sample| {
+                    let requests = self.requests(&sample.snapshot);
+                    process(sample, requests)
+                })
+                .collect(),
             system: of_system(system),
             history_every_ms: bounds::STATS_EVERY.as_millis().try_into().unwrap_or(u64::MAX),
         })
     }
 }
 
-fn process(sample: Sample) -> ProcessStats {
+fn process(sample: Sample, requests: Option<RequestStats>) -> ProcessStats {
     let Sample { snapshot, usage, cpu_percent, pss, history } = sample;
     ProcessStats {
         name: snapshot.name,
@@ -106,6 +117,7 @@ fn process(sample: Sample) -> ProcessStats {
         written_bytes: usage.map(|usage| usage.written),
         cpu_history: history.iter().map(|point| point.cpu_percent).collect(),
         rss_history: history.iter().map(|point| point.rss).collect(),
+        requests,
     }
 }
 

@@ -12,6 +12,7 @@ mod notify;
 mod paths;
 mod project_file;
 mod projects;
+mod signs;
 mod takeover;
 
 use std::collections::BTreeMap;
@@ -34,13 +35,14 @@ use crate::api::doctor::Places;
 use crate::api::{Api, Parts};
 use crate::config::{ConfigError, Project};
 use crate::model::{Event, Time};
-use crate::pipeline::{Fact, Groups, OnFact, Pipeline, Remark, Source};
+use crate::pipeline::{Groups, Pipeline, Remark, Source};
 use crate::plugins::{self, Origin, PluginEngine, PluginSettings, REGEX_CLASSIFIER_NAME, Registry};
 use crate::store::{Catalogue, CatalogueError, Limits, Recovery, Store, StoreError};
 use crate::supervisor::{
-    Additions, Cgroups, Context, Fleet, OwnAct, Ports, RunEvent, ShimProgram, Sign, boot_id, clear_leftovers,
+    Additions, Cgroups, Context, Fleet, OwnAct, Ports, RunEvent, ShimProgram, boot_id, clear_leftovers,
     look_back,
 };
+use signs::signs_to;
 
 /// Threads that take in output; the second keeps a quiet process readable beside a flooding one.
 const PIPELINE_THREADS: usize = 2;
@@ -366,19 +368,6 @@ async fn record_acts(mut acts: mpsc::UnboundedReceiver<OwnAct>, api: Api) {
     while let Some(act) = acts.recv().await {
         api.record(act).await;
     }
-}
-
-/// Passes signs of readiness that classifiers see on to the drivers.
-fn signs_to(fleet: Arc<OnceLock<Arc<Fleet>>>) -> OnFact {
-    Arc::new(move |fact: &Fact| {
-        if !matches!(fact.kind.as_str(), "ready" | "listening") {
-            return;
-        }
-        if let Some(handle) = fleet.get().and_then(|fleet| fleet.get(&fact.process)) {
-            let url = fact.field("url").map(str::to_owned);
-            handle.sign(fact.run, Sign { kind: fact.kind.clone(), url });
-        }
-    })
 }
 
 fn plugin_loader(

@@ -22,6 +22,7 @@ mod lines;
 mod outbox;
 mod pump;
 mod reply;
+mod requests;
 mod server;
 mod session;
 mod stdio;

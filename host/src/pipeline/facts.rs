@@ -3,11 +3,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
-use crate::model::{ProcessName, RunId};
+use crate::model::{ProcessName, RunId, Time};
 use crate::plugins::Note;
 
 /// Facts kept for one run.
 const PER_RUN: usize = 64;
+/// Facts of one kind kept for one run, so that a kind that never ends does not push out the others.
+const PER_KIND: usize = 8;
 /// Runs whose facts are kept.
 const RUNS: usize = 256;
 /// Longest kind, key or value kept, in bytes.
@@ -18,15 +20,17 @@ const TEXT_BYTES: usize = 512;
 pub struct Fact {
     pub run: RunId,
     pub process: ProcessName,
+    /// When the line was printed.
+    pub time: Time,
     pub kind: String,
     pub fields: Vec<(String, String)>,
 }
 
 impl Fact {
     /// Takes over a plugin's note, shortened to what is kept and without control characters.
-    pub(super) fn new(run: RunId, process: &ProcessName, note: &Note) -> Self {
+    pub(super) fn new(run: RunId, process: &ProcessName, time: Time, note: &Note) -> Self {
         let fields = note.fields.iter().map(|(key, value)| (clean(key), clean(value))).collect();
-        Self { run, process: process.clone(), kind: clean(&note.kind), fields }
+        Self { run, process: process.clone(), time, kind: clean(&note.kind), fields }
     }
 
     /// Returns the value of a field.
@@ -59,11 +63,8 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// Keeps a fact. Requests are told to who listens and not kept: they would push out all others.
+    /// Keeps a fact that is no request: these would push out all others, and are counted instead.
     pub(crate) fn add(&self, fact: Fact) {
-        if fact.kind == "request" {
-            return;
-        }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if !kept.of_run.contains_key(&fact.run) {
             kept.order.push_back(fact.run);
@@ -74,8 +75,11 @@ impl Facts {
             }
         }
         let of_run = kept.of_run.entry(fact.run).or_default();
-        if of_run.len() == PER_RUN {
-            of_run.pop_front();
+        let mut alike = (0..of_run.len()).filter(|index| of_run[*index].kind == fact.kind);
+        match (alike.next(), alike.nth(PER_KIND - 2)) {
+            (Some(oldest), Some(_)) => drop(of_run.remove(oldest)),
+            _ if of_run.len() == PER_RUN => drop(of_run.pop_front()),
+            _ => {}
         }
         of_run.push_back(fact);
     }
@@ -83,5 +87,35 @@ impl Facts {
     pub(crate) fn of(&self, run: RunId) -> Vec<Fact> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.of_run.get(&run).map(|facts| facts.iter().cloned().collect()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fact(kind: &str, number: usize) -> Fact {
+        let process = ProcessName::new("api").unwrap();
+        let fields = vec![("number".to_owned(), number.to_string())];
+        Fact { run: RunId(1), process, time: Time(0), kind: kind.to_owned(), fields }
+    }
+
+    #[test]
+    fn a_kind_that_never_ends_does_not_push_out_the_others() {
+        let facts = Facts::default();
+        facts.add(fact("port-in-use", 0));
+        (0..1000).for_each(|number| facts.add(fact("match", number)));
+        let kept = facts.of(RunId(1));
+        assert_eq!(kept[0].kind, "port-in-use");
+        let numbers: Vec<&str> = kept[1..].iter().filter_map(|fact| fact.field("number")).collect();
+        assert_eq!(numbers, ["992", "993", "994", "995", "996", "997", "998", "999"]);
+    }
+
+    #[test]
+    fn the_oldest_of_many_kinds_go_first() {
+        let facts = Facts::default();
+        (0..100).for_each(|number| facts.add(fact(&format!("kind-{number}"), number)));
+        let kept = facts.of(RunId(1));
+        assert_eq!((kept.len(), kept[0].kind.as_str()), (PER_RUN, "kind-36"));
     }
 }

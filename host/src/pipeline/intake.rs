@@ -8,6 +8,7 @@ use tracing::warn;
 use super::events::{self, EventBuilder, Stored};
 use super::lines::{LineSplitter, Lines};
 use super::masking::Masking;
+use super::requests;
 use super::{Fact, Remark, Shared, Source};
 use crate::bounds;
 use crate::mask::Masker;
@@ -194,7 +195,7 @@ impl Intake {
     pub(super) fn finish(mut self, chain: &mut Chain, shared: &Shared) {
         self.events.hand_on_all(&mut |event: &Event| (shared.on_event)(event));
         for note in chain.finish(self.subject.run) {
-            report(shared, Fact::new(self.subject.run, &self.subject.process, &note));
+            report(shared, Fact::new(self.subject.run, &self.subject.process, Time::now(), &note));
         }
         match std::fs::remove_dir_all(&self.dir) {
             // Only now is it certain that nobody will read this spool again.
@@ -377,7 +378,11 @@ pub(super) fn remark_after_end(shared: &Shared, remark: &Remark) {
 
 fn report(shared: &Shared, fact: Fact) {
     (shared.on_fact)(&fact);
-    shared.facts.add(fact);
+    if fact.kind == requests::KIND {
+        shared.requests.take(&fact, Time::now());
+    } else {
+        shared.facts.add(fact);
+    }
 }
 
 /// The lines of one stream at the end of a batch that no classifier has seen yet.
@@ -448,7 +453,9 @@ impl Columns {
                     *flags |= u8::from(*continues) * events::CONTINUES;
                 }
                 for note in &verdicts.notes {
-                    let fact = Fact::new(subject.run, &subject.process, note);
+                    let time =
+                        self.times.get(first + note.line as usize).map_or_else(Time::now, |time| Time(*time));
+                    let fact = Fact::new(subject.run, &subject.process, time, note);
                     match fact.kind.as_str() {
                         // They are of the line's event, not of the run.
                         "fields" => self.fields.push((first + note.line as usize, fact.fields)),

@@ -21,9 +21,13 @@ mod events;
 mod facts;
 mod intake;
 mod masking;
+mod requests;
 mod worker;
 
 pub mod lines;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -35,6 +39,8 @@ use tokio::sync::{oneshot, watch};
 pub use error_groups::Groups;
 pub use facts::Fact;
 use facts::Facts;
+use requests::Requests;
+pub use requests::{RequestSummary, Route, Window};
 
 use crate::model::{Event, Level, ProcessName, RunId, Time};
 use crate::plugins::{PluginStatus, Registry};
@@ -90,6 +96,7 @@ pub(crate) struct Shared {
     /// Set once the plugins are loaded; workers wait for it, children do not.
     pub(crate) registry: OnceLock<Registry>,
     pub(crate) facts: Facts,
+    pub(crate) requests: Requests,
     pub(crate) on_fact: OnFact,
     pub(crate) on_event: OnEvent,
     /// What keeps each worker from taking in output, in words.
@@ -112,6 +119,7 @@ impl Pipeline {
             store,
             registry: OnceLock::new(),
             facts: Facts::default(),
+            requests: Requests::default(),
             on_fact,
             on_event,
             warnings: Mutex::default(),
@@ -162,6 +170,11 @@ impl Pipeline {
     /// Returns the last facts seen in a run, oldest first.
     pub fn facts(&self, run: RunId) -> Vec<Fact> {
         self.shared.facts.of(run)
+    }
+
+    /// Returns what requests a process has answered lately, over its restarts; nothing when there were none.
+    pub fn requests(&self, process: &ProcessName) -> Option<RequestSummary> {
+        self.shared.requests.of(process, Time::now())
     }
 
     /// Returns every plugin found. Blocks while they are being loaded.

@@ -64,9 +64,14 @@ pub mod program;
 pub mod run;
 pub mod tree;
 
+#[cfg(any(test, fuzzing))]
+mod fuzz;
+
 pub use cgroup::{Cgroup, LimitHits};
 pub use control::{FrameError, Notified, Report, Request, Scope, SpawnFailure, SpawnFault};
 pub use exit_file::{DoneRecord, ExitRecord, read_done, read_exit};
+#[cfg(any(test, fuzzing))]
+pub use fuzz::fuzz_spool;
 pub use launch::{LaunchError, Launched, launch};
 pub use run::run;
 pub use spec::{LaunchSpec, NotifySpec, Rlimit, SpecError, SpoolLimits};

@@ -77,6 +77,9 @@ mod error_tally;
 mod memo;
 mod ports;
 
+#[cfg(any(test, fuzzing))]
+mod fuzz;
+
 #[cfg(test)]
 mod tests;
 
@@ -88,6 +91,8 @@ pub use cursor::{Cursor, CursorError};
 pub use error::StoreError;
 pub use error_groups::{ErrorGroup, ErrorHit, ErrorQuery, ErrorRemark, ErrorState, ErrorsSince};
 pub use error_tally::{ErrorEvent, ErrorSeen, ErrorTally};
+#[cfg(any(test, fuzzing))]
+pub use fuzz::fuzz_frame;
 pub use keeper::Retention;
 pub use memo::{KnownReady, Memo};
 pub use pattern::{InvalidPattern, Pattern};

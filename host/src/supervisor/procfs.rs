@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-pub use super::listeners::{listening_ports, port_owner, ports_of_trees};
+pub use super::listeners::{holder, listening_ports, port_owner, ports_of_trees};
 
 /// Most bytes read of a command line or an environment; Linux allows megabytes.
 const TEXT_BYTES: u64 = 256 << 10;

@@ -7,7 +7,7 @@
 //! Those that ask the run itself — a request, a command — leave traces in its log, and come seldom, until one fails.
 
 use tokio::sync::mpsc;
-use tokio::time::{Duration, Instant, sleep};
+use tokio::time::{Duration, Instant, sleep_until};
 
 use super::looks::{Purpose, Sight};
 use super::probe::{self, Subject, is_local, tcp_answers};
@@ -74,6 +74,8 @@ struct Look {
     searched: Seq,
     pattern: Option<Pattern>,
     sign: Option<Sign>,
+    /// The last sign with another address than `sign`: a server that begins anew may have to move.
+    moved: Option<Sign>,
     listening_since: Option<Instant>,
     /// Where the run answered, for the looks that follow.
     answered: Option<Endpoint>,
@@ -99,6 +101,7 @@ impl Look {
             searched: Seq(0),
             pattern,
             sign: None,
+            moved: None,
             listening_since: None,
             answered: None,
             listens: Vec::new(),
@@ -147,12 +150,16 @@ impl Look {
         for round in 0u32.. {
             self.pause(bounds::READY_RECHECK).await;
             let is_asking = !is_ready || failures > 0 || asked.elapsed() >= bounds::READY_RECHECK_ASKING;
-            let sight = if is_asking {
+            let mut sight = if is_asking {
                 asked = Instant::now();
                 self.ask_again().await
             } else {
                 self.see_again().await
             };
+            if !sight.ok && self.ready.check.is_none() {
+                let known = self.answered.clone();
+                sight = self.look_elsewhere(known.as_ref()).await.unwrap_or(sight);
+            }
             failures = if sight.ok { 0 } else { failures.saturating_add(1) };
             if is_ready && failures >= patience {
                 is_ready = false;
@@ -174,12 +181,29 @@ impl Look {
     /// Waits for the next look; what a run says of itself is looked at when it is said, and so is its first sign.
     async fn pause(&mut self, pause: Duration) {
         let by_its_word = self.is_by_its_word();
-        tokio::select! {
-            () = sleep(pause) => {}
-            Ok(()) = self.subject.notified.changed(), if by_its_word => {}
-            Some(sign) = self.signs.recv(), if self.ready.check.is_none() && self.sign.is_none() => {
-                self.sign = Some(sign);
+        let over = Instant::now() + pause;
+        loop {
+            tokio::select! {
+                () = sleep_until(over) => return,
+                Ok(()) = self.subject.notified.changed(), if by_its_word => return,
+                // Taken in even when nobody waits for them, so that they do not pile up.
+                Some(sign) = self.signs.recv() => {
+                    let is_first = self.sign.is_none();
+                    self.take(sign);
+                    if is_first && self.ready.check.is_none() {
+                        return;
+                    }
+                }
             }
+        }
+    }
+
+    /// Takes in a sign. The first one with an address counts, until nobody answers there.
+    fn take(&mut self, sign: Sign) {
+        match &self.sign {
+            None | Some(Sign { url: None, .. }) => self.sign = Some(sign),
+            Some(known) if sign.url.is_some() && sign.url != known.url => self.moved = Some(sign),
+            Some(_) => {}
         }
     }
 
@@ -196,10 +220,7 @@ impl Look {
     /// Looks whether it is ready, after it was not.
     async fn look(&mut self) -> Sight {
         while let Ok(sign) = self.signs.try_recv() {
-            // A sign with an address is worth more than one without.
-            if self.sign.as_ref().is_none_or(|known| known.url.is_none()) {
-                self.sign = Some(sign);
-            }
+            self.take(sign);
         }
         let Some(check) = &self.ready.check else { return self.look_for_signs().await };
         if matches!(check, Check::Log(_)) {
@@ -234,10 +255,11 @@ impl Look {
         if let Some(sign) = &self.sign {
             let url = sign.url.as_deref().and_then(HttpUrl::parse);
             let Some(url) = url else { return Sight::good("its output says so") };
-            if let Some(alien) = probe::alien(&self.subject, &url.endpoint).await {
-                return alien;
+            let sight = self.own_answers(url.endpoint.clone()).await;
+            if sight.ok {
+                return sight;
             }
-            return self.answers(url.endpoint).await;
+            return self.look_elsewhere(Some(&url.endpoint)).await.unwrap_or(sight);
         }
         let Some(port) = self.own_ports().await.into_iter().next() else {
             self.listening_since = None;
@@ -248,6 +270,34 @@ impl Look {
             return Sight::bad("no sign of readiness");
         }
         self.answers(Endpoint { host: "localhost".to_owned(), port }).await
+    }
+
+    /// Looks where on this machine the run has said to be, other than at `known`; nothing when it is at no such place.
+    async fn look_elsewhere(&mut self, known: Option<&Endpoint>) -> Option<Sight> {
+        while let Ok(sign) = self.signs.try_recv() {
+            self.take(sign);
+        }
+        for sign in [self.moved.clone(), self.sign.clone()].into_iter().flatten() {
+            let Some(url) = sign.url.as_deref().and_then(HttpUrl::parse) else { continue };
+            // Where anybody could answer, an answer says nothing of this run.
+            if known == Some(&url.endpoint) || !is_local(&url.endpoint) {
+                continue;
+            }
+            let sight = self.own_answers(url.endpoint).await;
+            if sight.ok {
+                (self.sign, self.moved) = (Some(sign), None);
+                return Some(sight);
+            }
+        }
+        None
+    }
+
+    /// Looks whether something answers there, and is the run's own.
+    async fn own_answers(&mut self, endpoint: Endpoint) -> Sight {
+        match probe::alien(&self.subject, &endpoint).await {
+            Some(alien) => alien,
+            None => self.answers(endpoint).await,
+        }
     }
 
     async fn answers(&mut self, endpoint: Endpoint) -> Sight {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use super::health::{self, Finding, Grace};
 use super::looks::Looks;
 use super::probe::{Notice, Subject};
-use super::ready::{self, Readiness};
+use super::ready::{self, Readiness, Sign};
 use crate::bounds;
 use crate::config::{Check, Health, HealthLook, HttpCheck, PortText, Ready};
 use crate::model::RunId;
@@ -237,4 +237,29 @@ async fn readiness_is_withdrawn_after_the_third_look_in_vain_and_given_back_at_t
     let _listener = TcpListener::bind(address).unwrap();
     let back = run.begun.elapsed();
     assert_eq!(found.within(back.as_secs_f64(), bounds::READY_RECHECK).await, Readiness::Ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_moves_to_another_port_is_ready_there() {
+    let [first, second] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let addresses = [&first, &second].map(|listener| listener.local_addr().unwrap());
+    let listening = |address| Sign { kind: "listening".to_owned(), url: Some(format!("http://{address}/")) };
+    let run = Run::new();
+    let (report, mut found) = Found::of(run.begun);
+    let (signs, signs_rx) = mpsc::unbounded_channel();
+    tokio::spawn(ready::watch(run.subject.clone(), Ready::default(), signs_rx, report));
+    signs.send(listening(addresses[0])).unwrap();
+    assert_eq!(found.0.recv().await.unwrap().1, Readiness::Ready);
+    // It says so before it is gone from where it was, and nobody sees it unready.
+    signs.send(listening(addresses[1])).unwrap();
+    drop(first);
+    sleep_until(Instant::now() + 10 * bounds::READY_RECHECK).await;
+    assert!(found.0.try_recv().is_err());
+    drop(second);
+    let expected = format!("nothing listens at {} any more", addresses[1]);
+    assert_eq!(found.0.recv().await.unwrap().1, Readiness::Withdrawn(expected));
+    // Back where it was at first, which it says again.
+    let _first = TcpListener::bind(addresses[0]).unwrap();
+    signs.send(listening(addresses[0])).unwrap();
+    assert_eq!(found.0.recv().await.unwrap().1, Readiness::Ready);
 }

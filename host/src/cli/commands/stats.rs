@@ -15,7 +15,8 @@ const CLEAR: &str = "\x1b[H\x1b[J";
 /// Shows what processes and the system use: processor, memory, threads, files, disk
 ///
 /// Each figure is that of the process with all its descendants. CPU is of one core: 250% is two and
-/// a half. The small graph is the CPU of the last minutes, kept while somebody asks.
+/// a half. The small graph is the CPU of the last minutes, kept while somebody asks. Requests are
+/// those of the last minute that its access log tells of; name one process to see its routes.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -66,7 +67,8 @@ mod tests {
         Shows what processes and the system use: processor, memory, threads, files, disk
 
         Each figure is that of the process with all its descendants. CPU is of one core: 250% is two and
-        a half. The small graph is the CPU of the last minutes, kept while somebody asks.
+        a half. The small graph is the CPU of the last minutes, kept while somebody asks. Requests are
+        those of the last minute that its access log tells of; name one process to see its routes.
 
         Usage: ostler stats [OPTIONS] [NAME]...
 

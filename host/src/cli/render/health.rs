@@ -12,6 +12,16 @@ use crate::api::{CheckView, HealthView, Verdict};
 pub fn health(palette: Palette, clock: &Clock, views: &[HealthView], with_recent: bool) -> String {
     let rows: Vec<_> = views.iter().map(row).collect();
     let mut shown = table(palette, ["NAME", "HEALTH", "TOOK", "CHECK", "SAW"], &rows);
+    for view in views.iter().filter(|view| !view.doubts.is_empty()) {
+        let _ = writeln!(
+            shown,
+            "\n{}",
+            palette.paint(style::HEADING, format!("{} all the same", view.process.name))
+        );
+        for doubt in &view.doubts {
+            let _ = writeln!(shown, "  - {}", visible(doubt));
+        }
+    }
     for view in views.iter().filter(|view| with_recent && !view.recent.is_empty()) {
         let _ = writeln!(
             shown,
@@ -89,6 +99,7 @@ mod tests {
                 saw: saw.into(),
                 latency_ms,
                 recent: recent.into_iter().collect(),
+                doubts: if name == "api" { vec!["its last build failed".to_owned()] } else { Vec::new() },
             }
         };
         let get = Some("GET http://127.0.0.1:8000/up");
@@ -103,10 +114,16 @@ mod tests {
         api   healthy    1.2ms  GET http://127.0.0.1:8000/up  GET http://127.0.0.1:8000/up answered 200
         web   unhealthy  5.0s   run `check`                   it ␛[31mhung
         db    down       -      -                             it is stopped
+
+        api all the same
+          - its last build failed
         ");
         insta::assert_snapshot!(health(Palette::PLAIN, &clock, &views[..1], true), @"
         NAME  HEALTH   TOOK   CHECK                         SAW
         api   healthy  1.2ms  GET http://127.0.0.1:8000/up  GET http://127.0.0.1:8000/up answered 200
+
+        api all the same
+          - its last build failed
 
         last checks of api
           08:29:25  health  ok        1.2ms  GET http://127.0.0.1:8000/up answered 200

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::processes::one_line;
+use super::requests::requests;
 use super::style::{FAINT, HEADING, Palette, WARNING};
 use super::text::visible;
 use crate::api::{EnvOrigin, EnvVariable, Inspection, TreeProcess};
@@ -40,6 +41,10 @@ pub fn inspection(palette: Palette, inspection: &Inspection) -> String {
         if inspection.tree_more > 0 {
             let _ = writeln!(shown, "  and {} more", inspection.tree_more);
         }
+    }
+    if let Some(answered) = &inspection.requests {
+        shown.push('\n');
+        shown.push_str(&requests(palette, answered));
     }
     heading(&mut shown, palette, "places");
     let path = |path: &Path| path.display().to_string();

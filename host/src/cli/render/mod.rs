@@ -13,6 +13,7 @@ mod inspection;
 mod line;
 mod plugins;
 mod processes;
+mod requests;
 mod stats;
 mod style;
 mod table;

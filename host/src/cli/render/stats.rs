@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::duration::duration;
+use super::requests::{self, milliseconds, percent, rate};
 use super::style::{self, FAINT, Palette};
 use super::table::{Cell, table};
 use crate::api::{ProcessStats, StatsReply, SystemStats};
@@ -13,10 +14,11 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 /// What a full bar stands for at least, so that the noise of an idle process does not look like work.
 const FULL_BAR: f64 = 10.0;
 
-/// Returns the line of the system and the table of processes.
+/// Returns the line of the system and the table of processes; of one process alone, its requests below.
 pub fn stats(palette: Palette, reply: &StatsReply) -> String {
     let pss = reply.processes.iter().any(|process| process.pss_bytes.is_some());
-    let rows: Vec<_> = reply.processes.iter().map(|process| row(process, pss)).collect();
+    let asked = reply.processes.iter().any(|process| process.requests.is_some());
+    let rows: Vec<_> = reply.processes.iter().map(|process| row(process, pss, asked)).collect();
     let headings = [
         "NAME",
         "STATE",
@@ -29,12 +31,23 @@ pub fn stats(palette: Palette, reply: &StatsReply) -> String {
         "FDS",
         "READ",
         "WRITTEN",
+        if asked { "REQUESTS" } else { "" },
+        if asked { "5XX" } else { "" },
+        if asked { "P95" } else { "" },
         "CPU HISTORY",
     ];
-    format!("{}\n\n{}", system(&reply.system), table(palette, headings, &rows))
+    let mut shown = format!("{}\n\n{}", system(&reply.system), table(palette, headings, &rows));
+    if let [ProcessStats { requests: Some(of_one), .. }] = reply.processes.as_slice() {
+        shown.push('\n');
+        shown.push_str(&requests::requests(palette, of_one));
+    }
+    shown
 }
 
-fn row(process: &ProcessStats, pss: bool) -> [Cell; 12] {
+fn row(process: &ProcessStats, pss: bool, asked: bool) -> [Cell; 15] {
+    let minute = process.requests.as_ref().map(|requests| &requests.last_minute);
+    let answered = minute.filter(|minute| minute.count > 0);
+    let if_asked = |cell: Option<String>| if asked { or_dash(cell) } else { "".into() };
     [
         process.name.as_str().into(),
         Cell::styled(process.state.as_str(), style::of_state(process.state)),
@@ -47,6 +60,9 @@ fn row(process: &ProcessStats, pss: bool) -> [Cell; 12] {
         or_dash(process.fds),
         or_dash(process.read_bytes.map(bytes)),
         or_dash(process.written_bytes.map(bytes)),
+        if_asked(minute.map(|minute| rate(minute.per_second))),
+        if_asked(answered.map(|minute| percent(minute.error_percent))),
+        if_asked(answered.and_then(|minute| minute.p95_ms).map(milliseconds)),
         graph(&process.cpu_history).into(),
     ]
 }
@@ -129,6 +145,7 @@ mod tests {
             written_bytes: Some(0),
             cpu_history: vec![0.0, 50.0, 100.0, 112.3],
             rss_history: vec![190 << 20; 4],
+            requests: None,
         };
         let idle = ProcessStats {
             name: ProcessName::new("db").unwrap(),
@@ -171,6 +188,21 @@ mod tests {
         api   ready    112.3%  1m 2s     190 MiB  3      14       60   12 MiB  0 B      ▁▄▇█
         db    stopped  -       -         -        -      -        -    -       -
         ");
+    }
+
+    #[test]
+    fn requests_have_columns_once_there_are_any_and_one_process_more_of_them() {
+        let mut reply = reply();
+        reply.processes[0].requests = Some(super::requests::tests::stats(true));
+        let both = stats(Palette::PLAIN, &reply);
+        let table = both.split_once("\n\n").map(|(_, table)| table).unwrap();
+        insta::assert_snapshot!(table, @r"
+        NAME  STATE    CPU     CPU TIME  MEMORY   PROCS  THREADS  FDS  READ    WRITTEN  REQUESTS  5XX  P95   CPU HISTORY
+        api   ready    112.3%  1m 2s     190 MiB  3      14       60   12 MiB  0 B      0.6/s     25%  1.2s  ▁▄▇█
+        db    stopped  -       -         -        -      -        -    -       -        -         -    -
+        ");
+        reply.processes.truncate(1);
+        assert!(stats(Palette::PLAIN, &reply).contains("\n\nrequests\n  last minute      40 (0.6/s)"));
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub const SPEC: Spec = Spec {
     name: "check_process_health",
     title: "Check the health of processes",
     description: "Make the health check of a process now (its readiness check where it has no other), or of all: what \
-                  was seen, how long it took, and the last results.",
+                  was seen, how long it took, the last results; and doubts where its output speaks against it (a failed \
+                  build, requests answered with 5xx).",
     toolset: Toolset::Processes,
     effect: Effect::Reads,
     arguments: &[Argument::optional("name", Kind::Text, "Default all")],
@@ -33,6 +34,7 @@ pub const SPEC: Spec = Spec {
                 "saw": {"type": "string"},
                 "latency_ms": {"type": "number"},
                 "recent": {"type": "array", "items": {"type": "string"}},
+                "doubts": {"type": "array", "items": {"type": "string"}},
             },
             "required": ["name", "state", "health", "saw"],
         });
@@ -79,6 +81,10 @@ fn one(view: &HealthView, with_recent: bool) -> Value {
     if let Some(latency) = view.latency_ms {
         object.insert("latency_ms".to_owned(), latency.into());
     }
+    if !view.doubts.is_empty() {
+        let doubts: Vec<String> = view.doubts.iter().map(|doubt| bounded(doubt)).collect();
+        object.insert("doubts".to_owned(), doubts.into());
+    }
     if with_recent && !view.recent.is_empty() {
         let from = view.recent.len().saturating_sub(RECENT);
         let recent: Vec<String> = view.recent[from..].iter().map(recent).collect();
@@ -117,6 +123,7 @@ mod tests {
             saw: saw.to_owned(),
             latency_ms: Some(2.12),
             recent: vec![check; 20],
+            doubts: vec!["its last build failed".to_owned()],
         }
     }
 
@@ -124,7 +131,7 @@ mod tests {
     fn what_was_seen_is_told_with_what_was_seen_before() {
         let mut one = health("GET http://127.0.0.1:8000/up answered 503");
         one.recent.truncate(1);
-        insta::assert_snapshot!(render(&[one], true).into_value(), @r#"{"processes":[{"check":"GET http://127.0.0.1:8000/up","health":"unhealthy","latency_ms":2.12,"name":"api","recent":["2026-11-20T08:29:25Z health failed in 2.1ms: GET http://127.0.0.1:8000/up answered 503"],"saw":"GET http://127.0.0.1:8000/up answered 503","state":"unhealthy"}]}"#);
+        insta::assert_snapshot!(render(&[one], true).into_value(), @r#"{"processes":[{"check":"GET http://127.0.0.1:8000/up","doubts":["its last build failed"],"health":"unhealthy","latency_ms":2.12,"name":"api","recent":["2026-11-20T08:29:25Z health failed in 2.1ms: GET http://127.0.0.1:8000/up answered 503"],"saw":"GET http://127.0.0.1:8000/up answered 503","state":"unhealthy"}]}"#);
     }
 
     #[test]

@@ -1,25 +1,27 @@
 //! `get_process_info`: how a process is set up and what it consists of just now.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::api::{Api, Caller, EnvOrigin, EnvVariable, Inspection, TreeProcess};
 
 use super::super::arguments::{Argument, Arguments};
 use super::super::reply::{Failure, Reply, bounded};
 use super::super::text::clean_within;
-use super::super::{budget, view};
+use super::super::{budget, requests, view};
 use super::{Effect, Id, Spec, Toolset};
 
 /// Tokens of one entry of a list.
 const ENTRY_TOKENS: usize = 80;
+/// Routes that are shown.
+const ROUTES: usize = 5;
 
 pub const SPEC: Spec = Spec {
     id: Id::GetProcessInfo,
     name: "get_process_info",
     title: "Get a process's set-up",
     description: "Show how a process is set up: settings in force, environment with where each variable comes from \
-                  (secrets as ****), given port, its tree of processes and their ports, files. Inherited variables by \
-                  name only.",
+                  (secrets as ****), given port, its tree of processes and their ports, files, requests. Inherited \
+                  variables by name only.",
     toolset: Toolset::Processes,
     effect: Effect::Reads,
     arguments: &[Argument::NAME],
@@ -40,6 +42,7 @@ pub const SPEC: Spec = Spec {
                 ("inherited", view::string()),
                 ("tree", view::strings()),
                 ("run_dir", view::string()),
+                ("requests", json!({"type": "object"})),
                 ("hint", view::string()),
             ],
         )
@@ -63,7 +66,8 @@ fn render(inspection: &Inspection) -> Reply {
         .with_some("warning", text(&inspection.warning))
         .with_some("env_problem", text(&inspection.env_problem))
         .with_some("env_changed", changed)
-        .with_some("run_dir", run_dir);
+        .with_some("run_dir", run_dir)
+        .with_some("requests", inspection.requests.as_ref().map(|stats| requests::requests(stats, ROUTES)));
     let mut missing = 0;
     let settings = inspection.settings.iter().map(|setting| format!("{} = {}", setting.key, setting.value));
     let reply = with_list(reply, "settings", settings, &mut missing, 3);
@@ -175,6 +179,7 @@ mod tests {
             ],
             tree_more: 0,
             shim_pid: Some(40),
+            requests: None,
             paths: RunPaths {
                 project: "/srv/shop".into(),
                 state: "/state/shop".into(),

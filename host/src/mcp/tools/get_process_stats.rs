@@ -6,19 +6,21 @@ use crate::api::{Api, Caller, ProcessStats, StatsReply, StatsRequest};
 
 use super::super::arguments::{Argument, Arguments, Kind};
 use super::super::reply::{Failure, Reply};
-use super::super::{budget, view};
+use super::super::{budget, requests, view};
 use super::{Effect, Id, Spec, Toolset};
 
 /// Values of a history that are shown; more of them are averaged.
 const HISTORY: usize = 15;
+/// Routes that are shown of a process that is the only one.
+const ROUTES: usize = 10;
 
 pub const SPEC: Spec = Spec {
     id: Id::GetProcessStats,
     name: "get_process_stats",
     title: "Get what processes use",
-    description: "Show what a process with all its descendants uses: CPU in percent of one core, memory in MiB, \
-                  threads, open files, disk traffic; and the CPU of the last minutes, kept while somebody asks. All \
-                  processes when name is left out.",
+    description: "Show what a process with its descendants uses: CPU in percent of one core, memory in MiB, threads, \
+                  open files, disk traffic, CPU of the last minutes; and the requests its access log tells of: rate, \
+                  share of 5xx, p50 and p95, routes (by name only). All processes when name is left out.",
     toolset: Toolset::Processes,
     effect: Effect::Reads,
     arguments: &[
@@ -43,8 +45,9 @@ fn render(reply: &StatsReply) -> Reply {
     const HINT_TOKENS: usize = 60;
     let mut left = Reply::default().left(HINT_TOKENS);
     let mut shown: Vec<Value> = Vec::new();
+    let routes = if reply.processes.len() == 1 { ROUTES } else { 0 };
     for process in &reply.processes {
-        let process = one(process, reply.history_every_ms);
+        let process = one(process, reply.history_every_ms, routes);
         let cost = budget::json_tokens(&process) + 1;
         if cost > left {
             break;
@@ -59,7 +62,7 @@ fn render(reply: &StatsReply) -> Reply {
 }
 
 /// A process with only what is known of it.
-fn one(process: &ProcessStats, every_ms: u64) -> Value {
+fn one(process: &ProcessStats, every_ms: u64, routes: usize) -> Value {
     let mut object = Map::new();
     let mut add = |name: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -80,6 +83,7 @@ fn one(process: &ProcessStats, every_ms: u64) -> Value {
     let (history, step) = thinned(&process.cpu_history);
     let every = every_ms.saturating_mul(step as u64) / 1000;
     add("cpu_history", (history.len() > 1).then(|| json!({"every_s": every, "percent": history})));
+    add("requests", process.requests.as_ref().map(|stats| requests::requests(stats, routes)));
     Value::Object(object)
 }
 
@@ -114,6 +118,7 @@ mod tests {
                 "cpu_ms": 62_900, "rss_bytes": 199_229_440, "pss_bytes": null, "processes": 3, "threads": 14,
                 "fds": 60, "read_bytes": 12_582_912, "written_bytes": 1000,
                 "cpu_history": (0..150).map(f64::from).collect::<Vec<_>>(), "rss_history": [1, 2],
+                "requests": if index == 0 { Value::Null } else { json!(requests::tests::stats()) },
             })
         };
         let system = json!({
@@ -132,6 +137,17 @@ mod tests {
             render(&reply(1)).into_value(),
             @r#"{"processes":[{"cpu_history":{"every_s":20,"percent":[4.5,14.5,24.5,34.5,44.5,54.5,64.5,74.5,84.5,94.5,104.5,114.5,124.5,134.5,144.5]},"cpu_percent":12.5,"cpu_seconds":62,"fds":60,"memory_mib":190.0,"name":"api-0","processes":3,"read_mib":12.0,"state":"ready","threads":14,"written_mib":0.0}]}"#
         );
+    }
+
+    #[test]
+    fn routes_are_shown_of_one_process_alone() {
+        let mut two = reply(2);
+        let requests =
+            |reply: &StatsReply, at: usize| render(reply).into_value()["processes"][at]["requests"].clone();
+        assert_eq!(requests(&two, 1)["last_15_minutes"]["count"], 40);
+        assert_eq!(requests(&two, 1)["routes"], Value::Null);
+        two.processes.remove(0);
+        assert_eq!(requests(&two, 0)["routes"], json!(["GET /: 40, 2 with 4xx"]));
     }
 
     #[test]
