@@ -35,6 +35,7 @@ use tokio::sync::{oneshot, watch};
 pub use error_groups::Groups;
 pub use facts::Fact;
 use facts::Facts;
+pub use intake::dropped_lines;
 
 use crate::model::{Event, Level, ProcessName, RunId, Time};
 use crate::plugins::{PluginStatus, Registry};

@@ -58,9 +58,15 @@ mod block;
 mod keeper;
 mod pack;
 
+mod conditions;
+mod field_text;
+mod fields;
+mod frames;
 mod pattern;
+mod quantity;
 mod reader;
 mod seen;
+mod tally;
 mod unpacked;
 mod view;
 
@@ -86,9 +92,12 @@ pub use cursor::{Cursor, CursorError};
 pub use error::StoreError;
 pub use error_groups::{ErrorGroup, ErrorHit, ErrorQuery, ErrorRemark, ErrorState, ErrorsSince};
 pub use error_tally::{ErrorEvent, ErrorSeen, ErrorTally};
+pub use field_text::field_of;
+pub use fields::{FieldFilter, InvalidFilter};
 pub use keeper::Retention;
 pub use memo::{KnownReady, Memo};
 pub use pattern::{InvalidPattern, Pattern};
 pub use reader::{LogPage, LogQuery, Take};
 pub use recovery::{Damage, Recovery};
+pub use tally::{Buckets, ProcessTally, Runs, Tally};
 pub use writer::{Limits, Store};

@@ -15,6 +15,7 @@ mod plugins;
 mod processes;
 mod stats;
 mod style;
+mod summary;
 mod table;
 mod text;
 
@@ -29,5 +30,6 @@ pub use plugins::plugins;
 pub use processes::{one_line, processes, started};
 pub use stats::stats;
 pub use style::{Palette, Wishes};
+pub use summary::{line_counts, summary};
 pub use table::table;
 pub use text::visible;
