@@ -323,7 +323,7 @@ fn help_of_logs() {
               Shows lines with this text in them, as it stands here
 
           --field <FILTER>
-              Shows lines with a field that passes: status=500, 'ms>=200', user.id!=7, 'path~^/api', or a key alone
+              Shows lines with a field that passes: status=500, 'ms>=200', user.id!=7, 'path~^/api', or a key
 
               Fields are those of JSON lines, where dots lead into what is nested, and pairs key=value.
               The operators are = != > >= < <= and ~ for a regular expression. All filters must hold.

@@ -65,6 +65,7 @@ impl<'q> Conditions<'q> {
         self.query.pattern.is_some() || !self.query.fields.is_empty()
     }
 
+    /// Returns whether an extent may have lines that are wanted.
     pub fn admit_extent(&self, extent: &Extent) -> bool {
         extent.levels & self.levels != 0
             && extent.streams & self.streams != 0
@@ -74,6 +75,7 @@ impl<'q> Conditions<'q> {
             && self.query.processes.as_ref().is_none_or(|names| extent.may_hold(names, self.levels))
     }
 
+    /// Returns whether a frame may have lines that are wanted.
     pub fn admit_frame(&self, head: &Head<'_>) -> bool {
         head.lines > 0
             && head.first.0 <= self.upper

@@ -47,7 +47,7 @@ pub struct Args {
     #[arg(long, value_name = "TEXT", conflicts_with = "grep")]
     contains: Option<String>,
 
-    /// Shows lines with a field that passes: status=500, 'ms>=200', user.id!=7, 'path~^/api', or a key alone
+    /// Shows lines with a field that passes: status=500, 'ms>=200', user.id!=7, 'path~^/api', or a key
     ///
     /// Fields are those of JSON lines, where dots lead into what is nested, and pairs key=value.
     /// The operators are = != > >= < <= and ~ for a regular expression. All filters must hold.
