@@ -213,14 +213,17 @@ fn process(
 ) -> ProcessSummary {
     let lines = tally.lines();
     let seconds = (tally.last.0.saturating_sub(tally.first.0).max(SECOND)) as f64 / SECOND as f64;
-    let peak = tally.buckets.iter().max().copied().unwrap_or(0);
+    let per_second = lines as f64 / seconds;
+    let fullest = tally.buckets.iter().max().copied().unwrap_or(0);
+    let peak = fullest as f64 * SECOND as f64 / buckets.width as f64;
     ProcessSummary {
         process: name.clone(),
         lines,
         levels: levels(&tally.levels),
         bytes: tally.text_bytes,
-        per_second: rounded(lines as f64 / seconds),
-        peak_per_second: rounded(peak as f64 * SECOND as f64 / buckets.width as f64),
+        per_second: rounded(per_second),
+        // What is said in less time than a bucket's is spread over all of it.
+        peak_per_second: rounded(peak.max(per_second)),
         trend: tally.buckets.chunks(step).map(|part| part.iter().sum()).collect(),
         first: tally.first,
         last: tally.last,
