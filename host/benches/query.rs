@@ -11,8 +11,10 @@ mod ordinary;
 
 use std::time::{Duration, Instant};
 
-use ostler::model::{Level, ProcessName, RunId, Seq, SpoolPosition};
-use ostler::store::{Batch, Limits, LogPage, LogQuery, Pattern, Store, Take};
+use ostler::model::{Level, ProcessName, RunId, Seq, SpoolPosition, Time};
+use ostler::store::{
+    Batch, Buckets, FieldFilter, Limits, LogPage, LogQuery, Pattern, ProcessTally, Runs, Store, Take,
+};
 
 use ordinary::Ordinary;
 
@@ -59,8 +61,18 @@ fn main() {
         let query = LogQuery { pattern: Some(Pattern::new(pattern).expect("a pattern")), ..all.clone() };
         ask(&store, name, &query, |page| page.lines.len() == found && !page.more);
     }
+    // The first is in every line and the second in none, so that all lines are taken apart, and none.
+    for (name, filter) in [("fields_in_every_line", "status>=500"), ("fields_in_no_line", "tenant=7")] {
+        let query = LogQuery { fields: vec![FieldFilter::parse(filter).expect("a filter")], ..all.clone() };
+        ask(&store, name, &query, |page| page.lines.is_empty() && !page.more);
+    }
     let query = LogQuery { min_level: Some(Level::Error), ..all };
     ask(&store, "all_errors", &query, |page| page.lines.len() == errors);
+
+    let buckets = Buckets { begin: Time(0), width: lines as i64 * 1_000 / 600 + 1, count: 600 };
+    let count = || store.tally(&LogQuery::default(), &Runs::All, buckets);
+    assert_eq!(count().processes.values().map(ProcessTally::lines).sum::<u64>(), lines as u64);
+    figure("tally_of_all", milliseconds(median(|| drop(count()))), "ms");
 }
 
 /// Prints how well ordinary log is packed, how fast, and how fast it is searched then.

@@ -202,6 +202,10 @@ pub const UNPACKED_BYTES: usize = 32 << 20;
 pub const QUERY_THREADS: usize = 4;
 /// Most lines one query returns.
 pub const QUERY_LINES: usize = 100_000;
+/// Unpacked bytes of the log, the newest, in which lines are counted for one question: some ten million lines.
+pub const TALLY_BYTES: u64 = 2 << 30;
+/// Filters on fields in one query.
+pub const FIELD_FILTERS: usize = 16;
 
 // ---- plugins ----
 
@@ -242,5 +246,9 @@ pub const PLUGIN_LOG_BYTES: usize = 2048;
 pub const REQUEST_BYTES: usize = 4 << 20;
 /// Estimated tokens of one MCP reply's text.
 pub const REPLY_TOKENS: usize = 4000;
+/// How long, once a line is there, more are waited for at most, so that they come together.
+pub const TAIL_LINGER: Duration = Duration::from_secs(2);
+/// Newest lines that a summary of the log looks at for what is printed again and again.
+pub const SUMMARY_SAMPLE: usize = 5000;
 /// Longest wait in one MCP call.
 pub const MCP_WAIT: Duration = Duration::from_secs(50);

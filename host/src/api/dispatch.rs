@@ -15,6 +15,11 @@ impl Api {
             Request::Restart { name } => self.restart(caller, &name).await.map(Response::Restart),
             Request::RestartAll {} => self.restart_all(caller).await.map(Response::RestartAll),
             Request::Logs(request) => self.logs(caller, request).await.map(Response::Logs),
+            Request::SearchLogs(request) => self.search_logs(caller, request).await.map(Response::SearchLogs),
+            Request::TailLogs(request) => self.tail_logs(caller, request).await.map(Response::TailLogs),
+            Request::LogSummary(request) => {
+                self.log_summary(caller, request).await.map(|summary| Response::LogSummary(Box::new(summary)))
+            }
             Request::ClearLogs(request) => self.clear_logs(caller, request).await.map(Response::ClearLogs),
             Request::Wait(request) => {
                 self.wait(caller, request).await.map(|reply| Response::Wait(Box::new(reply)))

@@ -206,7 +206,7 @@ impl Api {
 
     /// Writes down what is gathered, so that answers are not older than the question, and runs `work` on the blocking
     /// pool.
-    async fn of_errors<T: Send + 'static>(
+    pub(super) async fn of_errors<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Catalogue) -> Result<T, CatalogueError> + Send + 'static,
     ) -> Result<T, ApiError> {
@@ -247,7 +247,12 @@ impl Api {
         Ok(ErrorQuery { processes, states, min_level: level.unwrap_or(Level::Error), since })
     }
 
-    async fn errors_since(&self, since: &str, handles: &[Handle]) -> Result<ErrorsSince, ApiError> {
+    /// Returns from where on errors count; `handles` are the processes that are meant.
+    pub(super) async fn errors_since(
+        &self,
+        since: &str,
+        handles: &[Handle],
+    ) -> Result<ErrorsSince, ApiError> {
         let text = since.trim();
         if text == "restart" {
             let runs = handles.iter().filter_map(|handle| handle.snapshot().run).collect();
@@ -380,7 +385,8 @@ fn before(seq: Seq) -> Seq {
     Seq(seq.0.saturating_sub(1))
 }
 
-fn limited(limit: Option<usize>, default: usize, most: usize) -> Result<usize, ApiError> {
+/// Returns a limit within its bounds.
+pub(super) fn limited(limit: Option<usize>, default: usize, most: usize) -> Result<usize, ApiError> {
     match limit.unwrap_or(default) {
         limit if (1..=most).contains(&limit) => Ok(limit),
         limit => {

@@ -130,6 +130,9 @@ pub struct ReloadConfigReply {
     /// They did not run, and belong up.
     pub started: Vec<ProcessName>,
     pub failed: Vec<Failure>,
+    /// What has changed besides processes: `how much log is kept`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settings: Vec<String>,
     /// What of the file has no effect yet.
     pub warning: Option<String>,
 }
@@ -146,11 +149,14 @@ impl ReloadConfigReply {
         ];
         let list =
             |names: &[ProcessName]| names.iter().map(ProcessName::as_str).collect::<Vec<_>>().join(", ");
-        let said: Vec<String> = parts
+        let mut said: Vec<String> = parts
             .iter()
             .filter(|(_, names)| !names.is_empty())
             .map(|(word, names)| format!("{word} {}", list(names)))
             .collect();
+        if !self.settings.is_empty() {
+            said.push(format!("changed {}", self.settings.join(" and ")));
+        }
         (!said.is_empty()).then(|| said.join("; "))
     }
 }

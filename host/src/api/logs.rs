@@ -8,10 +8,13 @@ use super::types::{ApiError, Caller, ErrorKind, LogsReply, LogsRequest};
 use crate::bounds;
 use crate::config::parse_duration;
 use crate::model::{ProcessName, RunId, Seq, Time};
-use crate::store::{Cursor, LogPage, LogQuery, Pattern, Take};
+use crate::store::{Cursor, FieldFilter, LogPage, LogQuery, Pattern, Take};
 
 /// Lines of a reply when the request does not say.
 const DEFAULT_LIMIT: usize = 100;
+
+/// The place behind the last line there is.
+pub(super) const NOW: &str = "now";
 
 /// Where to read from, as `since` says it.
 pub(super) enum Since {
@@ -68,7 +71,8 @@ impl Api {
         })
     }
 
-    fn query(&self, request: &LogsRequest) -> Result<LogQuery, ApiError> {
+    /// Makes the query that a request asks for.
+    pub(super) fn query(&self, request: &LogsRequest) -> Result<LogQuery, ApiError> {
         let mut names: Vec<ProcessName> = Vec::new();
         for name in &request.names {
             names.extend(self.handles(name)?.iter().map(crate::supervisor::Handle::name));
@@ -107,6 +111,7 @@ impl Api {
             after,
             before,
             pattern: Self::wanted_text(request)?,
+            fields: filters(&request.fields)?,
             limit,
             take,
         })
@@ -134,6 +139,9 @@ impl Api {
     }
 
     pub(super) fn since(&self, text: &str) -> Result<Since, ApiError> {
+        if text == NOW {
+            return Ok(Since::Cursor(self.parts.store.newest()));
+        }
         if let Ok(duration) = parse_duration(text) {
             return Ok(Since::Time(Time::now().minus(duration)));
         }
@@ -146,9 +154,25 @@ impl Api {
         }
         let shown: String = text.chars().filter(|c| !c.is_control()).take(80).collect();
         Err(ApiError::new(ErrorKind::Invalid, format!("`{shown}` is no place in the log")).hint(
-            "since takes a cursor from an earlier reply, a duration such as 10m, or a time such as 2026-11-20T08:00:00Z",
+            "since takes a cursor from an earlier reply, now, a duration such as 10m, or a time such as 2026-11-20T08:00:00Z",
         ))
     }
+}
+
+/// Reads filters on fields.
+fn filters(texts: &[String]) -> Result<Vec<FieldFilter>, ApiError> {
+    const HINT: &str = "a filter is the name of a field, or one with an operator and a value: status=500, ms>=200, user.id!=7, path~^/api";
+    if texts.len() > bounds::FIELD_FILTERS {
+        let message = format!("{} filters where {} are possible", texts.len(), bounds::FIELD_FILTERS);
+        return Err(ApiError::new(ErrorKind::Invalid, message));
+    }
+    let read = |text: &String| {
+        FieldFilter::parse(text).map_err(|error| {
+            let shown: String = text.chars().filter(|c| !c.is_control()).take(80).collect();
+            ApiError::new(ErrorKind::Invalid, format!("`{shown}` is no filter of fields: {error}")).hint(HINT)
+        })
+    };
+    texts.iter().map(read).collect()
 }
 
 /// Returns whether `text` has the form of a cursor, as opposed to a duration or a time.
@@ -156,6 +180,11 @@ pub fn is_cursor(text: &str) -> bool {
     parse_duration(text).is_err()
         && text.parse::<jiff::Timestamp>().is_err()
         && text.parse::<Cursor>().is_ok()
+}
+
+/// Returns the cursor that stands in front of the line `seq`, in the log that `cursor` belongs to.
+pub fn cursor_before(cursor: &str, seq: Seq) -> String {
+    cursor_at(cursor, Seq(seq.0.saturating_sub(1)))
 }
 
 /// Returns the cursor that stands after the line `seq`, in the log that `cursor` belongs to. For surfaces that pass

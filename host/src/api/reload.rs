@@ -249,7 +249,8 @@ impl Api {
             return Ok(ReloadConfigReply { warning: remark, ..ReloadConfigReply::default() });
         }
         self.parts.store.set_retention(super::clear::retention(&project));
-        let (api, detail) = (self.clone(), differences(&old, &project));
+        let (api, detail, settings) =
+            (self.clone(), differences(&old, &project), changed_settings(&old, &project));
         info!(detail, "the configuration has changed");
         let taking = async move {
             let changes = api.parts.fleet.take_file(&turn, project).await;
@@ -263,6 +264,7 @@ impl Api {
                 updated: applied.updated,
                 started: names(&applied.started),
                 failed: applied.failed,
+                settings,
                 warning: remark,
             })
         };
@@ -421,6 +423,16 @@ fn broken(error: &ConfigError) -> String {
     format!("{path}:{line}:{column}: {message}{more}; the configuration stays as it was until this is mended")
 }
 
+/// Returns what has changed besides processes, in words.
+fn changed_settings(old: &Project, new: &Project) -> Vec<String> {
+    let settings = [
+        (old.keep_logs != new.keep_logs, "how much log is kept"),
+        (old.groups != new.groups, "groups"),
+        (old.name != new.name, "the project's name"),
+    ];
+    settings.into_iter().filter(|(changed, _)| *changed).map(|(_, words)| words.to_owned()).collect()
+}
+
 /// Tells the differences between two projects, for the audit log.
 fn differences(old: &Project, new: &Project) -> String {
     let names =
@@ -435,7 +447,7 @@ fn differences(old: &Project, new: &Project) -> String {
         ("added", missing(old, new)),
         ("removed", missing(new, old)),
         ("changed", names(changed.collect())),
-        ("groups", if old.groups == new.groups { String::new() } else { "changed".to_owned() }),
+        ("other", changed_settings(old, new).join(", ")),
     ];
     let said: Vec<String> = parts
         .iter()
@@ -459,6 +471,17 @@ mod tests {
         let new = project("[process.b]\ncommand = \"b --fast\"\n[process.c]\ncommand = \"c\"\n");
         assert_eq!(differences(&old, &new), "added c; removed a; changed b");
         assert_eq!(differences(&old, &old), "nothing of a process");
+    }
+
+    #[test]
+    fn what_changes_besides_processes_is_told_too() {
+        let old = project("[process.a]\ncommand = \"a\"\n");
+        let new = project("[process.a]\ncommand = \"a\"\n[logs]\nkeep_for = \"3d\"\n");
+        assert_eq!(changed_settings(&old, &new), ["how much log is kept"]);
+        assert_eq!(differences(&old, &new), "other how much log is kept");
+        let settings = changed_settings(&old, &new);
+        let reply = ReloadConfigReply { settings, ..ReloadConfigReply::default() };
+        assert_eq!(reply.in_words().as_deref(), Some("changed how much log is kept"));
     }
 
     #[test]

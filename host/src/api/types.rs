@@ -13,8 +13,11 @@ use super::fleet_types::{
 };
 use super::inspect::Inspection;
 use super::once::{FeedReply, FeedRequest, RunEndReply, RunEndRequest, RunReply, RunRequest};
+use super::search::SearchReply;
 use super::signals::{ReloadReply, SignalReply, SignalRequest};
 use super::stats::{StatsReply, StatsRequest};
+use super::summary_types::{LogSummary, LogSummaryRequest};
+use super::tail::TailRequest;
 use super::upgrade::UpgradeReply;
 use crate::model::{Exit, Level, Line, ProcessName, RunId, Stream, Time};
 use crate::plugins::PluginStatus;
@@ -107,6 +110,12 @@ pub enum Request {
     /// Restarts every process that runs.
     RestartAll {},
     Logs(LogsRequest),
+    /// Lines, and how many there are of each process.
+    SearchLogs(LogsRequest),
+    /// Waits for lines.
+    TailLogs(TailRequest),
+    /// What is in a stretch of the log, in numbers and examples.
+    LogSummary(LogSummaryRequest),
     /// Deletes lines of log.
     ClearLogs(ClearLogsRequest),
     Wait(WaitRequest),
@@ -196,6 +205,9 @@ pub enum Response {
     Restart(StartReply),
     RestartAll(UpReply),
     Logs(LogsReply),
+    SearchLogs(SearchReply),
+    TailLogs(LogsReply),
+    LogSummary(Box<LogSummary>),
     ClearLogs(ClearLogsReply),
     Wait(Box<WaitReply>),
     Send(SendReply),
@@ -244,7 +256,11 @@ pub struct LogsRequest {
     pub grep: Option<String>,
     /// A text that must be in the text as it stands here; not together with `grep`.
     pub contains: Option<String>,
-    /// A cursor of an earlier reply, a duration such as `10m`, or a time such as `2026-11-20T08:00:00Z`.
+    /// Filters on fields of JSON lines and of pairs `key=value`, all of which must hold: `status=500`, `ms>=200`,
+    /// `user.id!=7`, `path~^/api`, or a key alone; see [`crate::store::FieldFilter`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
+    /// A cursor of an earlier reply, `now`, a duration such as `10m`, or a time such as `2026-11-20T08:00:00Z`.
     pub since: Option<String>,
     /// As `since`: nothing later than this.
     pub until: Option<String>,

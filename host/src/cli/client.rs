@@ -15,10 +15,11 @@ use crate::api::doctor::Check;
 use crate::api::{
     AddReply, AddRequest, ApiError, AttachReply, ClearLogsReply, ClearLogsRequest, CreateGroup, Diagnosis,
     DownReply, ErrorKind, ErrorView, ErrorsReply, ErrorsRequest, FeedReply, FeedRequest, GroupView,
-    HealthView, Inspection, LatestErrorsReply, LatestErrorsRequest, LogsReply, LogsRequest, MarkError,
-    ProcessView, ReloadConfigReply, ReloadReply, RemoveReply, Request, Response, RunEndReply, RunEndRequest,
-    RunReply, RunRequest, ScaleReply, SendReply, SendRequest, SignalReply, SignalRequest, StartReply,
-    StatsReply, StatsRequest, StatusReply, StopReply, UpReply, UpgradeReply, WaitReply, WaitRequest,
+    HealthView, Inspection, LatestErrorsReply, LatestErrorsRequest, LogSummary, LogSummaryRequest, LogsReply,
+    LogsRequest, MarkError, ProcessView, ReloadConfigReply, ReloadReply, RemoveReply, Request, Response,
+    RunEndReply, RunEndRequest, RunReply, RunRequest, ScaleReply, SearchReply, SendReply, SendRequest,
+    SignalReply, SignalRequest, StartReply, StatsReply, StatsRequest, StatusReply, StopReply, TailRequest,
+    UpReply, UpgradeReply, WaitReply, WaitRequest,
 };
 use crate::plugins::PluginStatus;
 
@@ -147,6 +148,18 @@ impl Client {
 
     pub async fn logs(&mut self, request: LogsRequest) -> Result<LogsReply, ClientError> {
         ask!(self, Request::Logs(request), Logs)
+    }
+
+    pub async fn search_logs(&mut self, request: LogsRequest) -> Result<SearchReply, ClientError> {
+        ask!(self, Request::SearchLogs(request), SearchLogs)
+    }
+
+    pub async fn tail_logs(&mut self, request: TailRequest) -> Result<LogsReply, ClientError> {
+        ask!(self, Request::TailLogs(request), TailLogs)
+    }
+
+    pub async fn log_summary(&mut self, request: LogSummaryRequest) -> Result<LogSummary, ClientError> {
+        ask!(self, Request::LogSummary(request), LogSummary).map(|summary| *summary)
     }
 
     pub async fn wait(&mut self, request: WaitRequest) -> Result<WaitReply, ClientError> {

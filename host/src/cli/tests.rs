@@ -53,6 +53,7 @@ fn help_of_ostler() {
       remove         Takes away processes that were added
       reload-config  Takes up what has changed in ostler.toml
       logs           Shows what processes have printed, and goes on with -f
+      summary        Sums up the log: lines, rates and errors of processes, and what they said most often
       wait           Waits until a process is ready, has ended, or has printed something
       send           Writes to a process's standard input
       attach         Connects the terminal to a process: shows what it prints, and passes on what is typed
@@ -315,11 +316,17 @@ fn help_of_logs() {
           --level <LEVEL>
               Shows lines at least this serious: trace, debug, info, warn, error or fatal
 
-          --grep <RE>
+      -g, --grep <RE>
               Shows lines that match a regular expression
 
           --contains <TEXT>
               Shows lines with this text in them, as it stands here
+
+          --field <FILTER>
+              Shows lines with a field that passes: status=500, 'ms>=200', user.id!=7, 'path~^/api', or a key
+
+              Fields are those of JSON lines, where dots lead into what is nested, and pairs key=value.
+              The operators are = != > >= < <= and ~ for a regular expression. All filters must hold.
 
           --context <N>
               Shows this many lines before and after each that matches, whether they match or not
@@ -331,7 +338,7 @@ fn help_of_logs() {
               Shows this many lines after each that matches
 
           --since <CURSOR|10m>
-              Shows lines since then: 10m, 2026-11-20T08:00:00Z, or a cursor of `--show-cursor`
+              Shows lines since then: 10m, 2026-11-20T08:00:00Z, now, or a cursor of `--show-cursor`
 
           --until <CURSOR|10m>
               Shows lines until then, written as for `--since`
@@ -341,6 +348,12 @@ fn help_of_logs() {
 
           --run <N>
               Shows lines of one run, by its number in `ps --json` or `diagnose`
+
+          --wait <10s>
+              Waits this long for a first line after `--since`, or from now on, and shows what comes
+
+          --count
+              Shows how many lines match, of each process and level
 
           --show-cursor
               Prints the cursor after the last line on standard error, for a later `--since`
@@ -474,7 +487,7 @@ fn help_of_mcp() {
 
     Options:
           --toolsets <LIST>
-              Sets of tools, separated by commas: core, processes, groups, or all
+              Sets of tools, separated by commas: core, processes, groups, logs or all
 
               [default: core]
 

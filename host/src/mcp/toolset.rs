@@ -79,6 +79,11 @@ impl Toolsets {
         Ok(if toolsets.is_empty() { Self::default() } else { Self(toolsets) })
     }
 
+    /// Returns every name that may be asked for.
+    pub fn known() -> Vec<&'static str> {
+        names()
+    }
+
     /// Returns whether `toolset` was asked for.
     pub fn contains(&self, toolset: Toolset) -> bool {
         self.0.contains(&toolset)

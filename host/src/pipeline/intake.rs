@@ -20,6 +20,8 @@ use crate::store::{Batch, LogQuery};
 /// What stands at the end of a run's output whose shim was killed, or frozen for good. How much it had not read nobody
 /// knows.
 const UNSEEN: &str = "[ostler] output may be missing here: the shim of this run did not get to its end";
+/// How a line ends that stands where output was dropped.
+const DROPPED: &str = "of output were dropped here";
 
 /// What a step has achieved.
 pub(super) enum Stepped {
@@ -376,6 +378,12 @@ pub(super) fn remark_after_end(shared: &Shared, remark: &Remark) {
     }
 }
 
+/// Returns how many lines were dropped where a remark of Ostler's stands, if it is one of those.
+pub fn dropped_lines(remark: &str) -> Option<u64> {
+    let said = remark.strip_prefix("[ostler] ")?.strip_suffix(DROPPED)?;
+    said.split_once(" lines ")?.0.parse().ok()
+}
+
 fn report(shared: &Shared, fact: Fact) {
     (shared.on_fact)(&fact);
     if fact.kind == requests::KIND {
@@ -395,11 +403,7 @@ impl Columns {
     /// Adds the line that stands where output is missing.
     fn push_gap(&mut self, count: Count, after: u64, time: Time) {
         let Count { lines, bytes } = count;
-        self.push_mark(
-            &format!("[ostler] {lines} lines ({bytes} bytes) of output were dropped here"),
-            after,
-            time,
-        );
+        self.push_mark(&format!("[ostler] {lines} lines ({bytes} bytes) {DROPPED}"), after, time);
     }
 
     /// Adds a line that is to be told from what the child has printed also where streams are not shown, and that
@@ -475,5 +479,26 @@ impl Columns {
         self.flags.clear();
         self.times.clear();
         self.fields.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remark_of_dropped_output_says_how_many_lines_it_was() {
+        let mut pending = Pending::default();
+        pending.push_gap(Count { lines: 12, bytes: 3456 }, 0, Time(1));
+        let remark = String::from_utf8(pending.lines.text.clone()).unwrap();
+        assert_eq!(dropped_lines(&remark), Some(12), "{remark}");
+        for other in [
+            UNSEEN,
+            "12 lines of output were dropped here",
+            "[ostler] x lines of output were dropped here",
+            "",
+        ] {
+            assert_eq!(dropped_lines(other), None, "{other}");
+        }
     }
 }

@@ -41,6 +41,7 @@ pub use facts::Fact;
 use facts::Facts;
 use requests::Requests;
 pub use requests::{RequestSummary, Route, Window};
+pub use intake::dropped_lines;
 
 use crate::model::{Event, Level, ProcessName, RunId, Time};
 use crate::plugins::{PluginStatus, Registry};

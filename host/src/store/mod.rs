@@ -60,9 +60,15 @@ mod pack;
 mod steps;
 
 mod literal;
+mod conditions;
+mod field_text;
+mod fields;
+mod frames;
 mod pattern;
+mod quantity;
 mod reader;
 mod seen;
+mod tally;
 mod unpacked;
 mod view;
 
@@ -93,9 +99,12 @@ pub use error_groups::{ErrorGroup, ErrorHit, ErrorQuery, ErrorRemark, ErrorState
 pub use error_tally::{ErrorEvent, ErrorSeen, ErrorTally};
 #[cfg(any(test, fuzzing))]
 pub use fuzz::fuzz_frame;
+pub use field_text::field_of;
+pub use fields::{FieldFilter, InvalidFilter};
 pub use keeper::Retention;
 pub use memo::{KnownReady, Memo};
 pub use pattern::{InvalidPattern, Pattern};
 pub use reader::{LogPage, LogQuery, Take};
 pub use recovery::{Damage, Recovery};
+pub use tally::{Buckets, ProcessTally, Runs, Tally};
 pub use writer::{Limits, Store};

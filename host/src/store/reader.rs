@@ -11,7 +11,10 @@ use crate::bounds;
 use crate::model::{Level, Line, ProcessName, RunId, Seq, Stream, Time};
 
 use super::columns::Lines;
-use super::frame::{HEAD_MAX_BYTES, Head, TEXT_BLOCK_BYTES};
+use super::conditions::Conditions;
+use super::fields::FieldFilter;
+use super::frame::{Head, TEXT_BLOCK_BYTES};
+use super::frames::{self, Part, Unread};
 use super::index::{Extent, Segment, Snapshot};
 use super::pattern::Pattern;
 use super::seen::SeenDamage;
@@ -44,6 +47,8 @@ pub struct LogQuery {
     /// Only lines before this one.
     pub before: Option<Seq>,
     pub pattern: Option<Pattern>,
+    /// All of them must hold.
+    pub fields: Vec<FieldFilter>,
     /// Most lines of the page; at most [`bounds::QUERY_LINES`].
     pub limit: usize,
     pub take: Take,
@@ -70,6 +75,7 @@ impl Default for LogQuery {
             after: None,
             before: None,
             pattern: None,
+            fields: Vec::new(),
             limit: 100,
             take: Take::Newest,
         }
@@ -101,7 +107,7 @@ impl Store {
     /// Answers `query` from the log as it was.
     pub(super) fn query_snapshot(&self, query: &LogQuery, snapshot: &Snapshot) -> LogPage {
         let mut scan = Scan::new(query, &self.log, snapshot.newest);
-        let extents = snapshot.extents(scan.lower, scan.upper);
+        let extents = snapshot.extents(scan.wanted.lower, scan.wanted.upper);
         _ = match query.take {
             Take::Oldest => scan.walk(extents),
             Take::Newest => scan.walk(extents.rev()),
@@ -112,19 +118,12 @@ impl Store {
 
 /// A query on its way through the log.
 struct Scan<'q> {
-    query: &'q LogQuery,
+    wanted: Conditions<'q>,
+    take: Take,
     epoch: u32,
     unpacked: Option<&'q Unpacked>,
     seen: &'q SeenDamage,
     limit: usize,
-    /// The first and the last sequence number that may be given.
-    lower: u64,
-    upper: u64,
-    /// Bit `n` is set when lines of level number `n` are wanted.
-    levels: u8,
-    streams: u8,
-    since: i64,
-    until: i64,
     lines: Vec<Line>,
     text_bytes: usize,
     more: bool,
@@ -139,22 +138,15 @@ struct Scan<'q> {
 
 impl<'q> Scan<'q> {
     fn new(query: &'q LogQuery, log: &'q Log, newest: Seq) -> Self {
-        // A cursor past the end is from before a loss of power; going on from the end is all that can be done.
-        let after = query.after.unwrap_or_default().min(newest);
-        let before = query.before.map_or(u64::MAX, |before| before.0.saturating_sub(1));
+        let wanted = Conditions::new(query, newest);
         Self {
-            query,
+            wanted,
+            take: query.take,
             epoch: log.epoch,
             // A search goes through everything once, and would only push out what others come back to.
-            unpacked: query.pattern.is_none().then_some(&log.unpacked),
+            unpacked: (!wanted.search_text()).then_some(&log.unpacked),
             seen: &log.seen,
             limit: query.limit.min(bounds::QUERY_LINES),
-            lower: after.0 + 1,
-            upper: newest.0.min(before),
-            levels: query.min_level.map_or(u8::MAX, |level| u8::MAX << level as u8),
-            streams: query.stream.map_or(u8::MAX, |stream| 1 << stream as u8),
-            since: query.since.map_or(i64::MIN, |time| time.0),
-            until: query.until.map_or(i64::MAX, |time| time.0),
             lines: Vec::new(),
             text_bytes: 0,
             more: false,
@@ -171,7 +163,7 @@ impl<'q> Scan<'q> {
     fn walk<'s>(&mut self, mut extents: impl Iterator<Item = (&'s Segment, &'s Extent)>) -> ControlFlow<()> {
         let mut count = ROUND_EXTENTS;
         loop {
-            let wanted = extents.by_ref().filter(|(_, extent)| self.admits_extent(extent));
+            let wanted = extents.by_ref().filter(|(_, extent)| self.wanted.admit_extent(extent));
             let round: Vec<_> = wanted.take(count).collect();
             if round.len() <= ROUND_EXTENTS {
                 self.read_extents(&round)?;
@@ -251,31 +243,6 @@ impl<'q> Scan<'q> {
         if self.more { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    fn admits_extent(&self, extent: &Extent) -> bool {
-        extent.levels & self.levels != 0
-            && extent.streams & self.streams != 0
-            && extent.min_time <= self.until
-            && extent.max_time >= self.since
-            && self.query.run.is_none_or(|run| (extent.min_run..=extent.max_run).contains(&run.0))
-            && self.query.processes.as_ref().is_none_or(|names| extent.may_hold(names, self.levels))
-    }
-
-    fn admits_frame(&self, head: &Head<'_>) -> bool {
-        head.lines > 0
-            && head.first.0 <= self.upper
-            && head.next().0 > self.lower
-            && head.levels & self.levels != 0
-            && head.streams & self.streams != 0
-            && head.min_time <= self.until
-            && head.max_time >= self.since
-            && self.query.run.is_none_or(|run| head.run == run)
-            && self
-                .query
-                .processes
-                .as_ref()
-                .is_none_or(|names| names.iter().any(|name| name.as_str() == head.process))
-    }
-
     fn read_extent(&mut self, segment: &Segment, extent: &Extent) -> ControlFlow<()> {
         let mut buffer = std::mem::take(&mut self.buffer);
         let damaged = self.damaged;
@@ -296,19 +263,13 @@ impl<'q> Scan<'q> {
     fn read_frames(&mut self, view: &mut View<'_>, extent: &Extent) -> ControlFlow<()> {
         // Where the frames begin that are wanted, found by their heads.
         let mut frames = Vec::new();
-        let (mut offset, mut next, mut left) = (0, extent.first, u64::from(extent.lines));
-        while offset < view.len() && view.load(offset..offset + HEAD_MAX_BYTES).is_ok() {
-            let bytes = view.bytes(offset..view.len().min(offset + HEAD_MAX_BYTES));
-            let Some(head) = Head::parse(bytes, self.epoch) else { break };
-            if self.admits_frame(&head) {
+        let unread = frames::walk(view, extent, self.epoch, |offset, head| {
+            if self.wanted.admit_frame(head) {
                 frames.push(offset);
             }
-            offset += head.frame_bytes();
-            next = head.next();
-            left = left.saturating_sub(head.lines.into());
-        }
-        self.note_lost(extent, next.0, left);
-        match self.query.take {
+        });
+        self.note_lost(extent, unread.first, unread.lines);
+        match self.take {
             Take::Oldest => frames.into_iter().try_for_each(|offset| self.read_frame(view, offset)),
             Take::Newest => frames.into_iter().rev().try_for_each(|offset| self.read_frame(view, offset)),
         }
@@ -336,54 +297,12 @@ impl<'q> Scan<'q> {
 
     /// Finds the lines of a frame that match, in order, and returns whose they are; `None` when it is damaged.
     ///
-    /// Loads and checks the text only where a pattern has to be held against it.
+    /// Loads and checks the text only where something has to be looked for in it.
     fn find(&self, view: &mut View<'_>, offset: usize, matches: &mut Vec<usize>) -> Option<ProcessName> {
-        let searches_text = self.query.pattern.is_some();
-        let head = Head::parse(view.bytes(offset..view.len()), self.epoch)?;
-        let needed = if searches_text { head.frame_bytes() } else { head.data_range().end };
-        let frame = offset..offset + head.frame_bytes();
-        view.load(offset..offset + needed).ok()?;
-
-        let (head, lines) = self.lines_at(view, offset)?;
-        let frame = view.bytes(frame);
-        let checks = if view.is_checked() {
-            true
-        } else if searches_text {
-            head.is_whole(frame, self.epoch)
-        } else {
-            head.data(frame, self.epoch).is_some()
-        };
-        self.find_in(&head, &lines, checks.then_some(matches)?);
+        let part = if self.wanted.search_text() { Part::Whole } else { Part::Columns };
+        let (head, lines) = frames::open(view, offset, self.epoch, part)?;
+        self.wanted.find(&head, &lines, matches);
         ProcessName::parse(head.process).ok()
-    }
-
-    fn find_in(&self, head: &Head<'_>, lines: &Lines<'_>, matches: &mut Vec<usize>) {
-        let from = self.lower.saturating_sub(head.first.0) as usize;
-        let to = lines.len().min((self.upper - head.first.0 + 1) as usize);
-        let all_fit = head.levels & !self.levels == 0
-            && head.streams & !self.streams == 0
-            && head.min_time >= self.since
-            && head.max_time <= self.until;
-        let fits = |&index: &usize| all_fit || self.fits(lines, index);
-        match &self.query.pattern {
-            None => matches.extend((from..to).filter(fits)),
-            // Where other conditions thin the lines out, searching the few that are left is cheaper.
-            Some(pattern) if all_fit && pattern.is_packed() => {
-                let mut index = from;
-                while index < to {
-                    let Some(place) = pattern.find_packed(lines.text, lines.start(index)) else { break };
-                    index = lines.line_at(place, index);
-                    if index < to {
-                        matches.push(index);
-                    }
-                    index += 1;
-                }
-            }
-            Some(pattern) => {
-                matches
-                    .extend((from..to).filter(|index| fits(index) && pattern.is_match(lines.line(*index))));
-            }
-        }
     }
 
     /// Gives the lines that match, in the order asked for, until the page is full.
@@ -398,7 +317,7 @@ impl<'q> Scan<'q> {
         while !rest.is_empty() {
             self.check_room()?;
             let room = rest.len().min(self.limit - self.lines.len());
-            let chosen = match self.query.take {
+            let chosen = match self.take {
                 Take::Oldest => rest.split_off(..room),
                 Take::Newest => rest.split_off(rest.len() - room..),
             };
@@ -407,7 +326,7 @@ impl<'q> Scan<'q> {
         ControlFlow::Continue(())
     }
 
-    /// Gives lines there is room for. Their text is loaded and checked here, unless a pattern has been held against it.
+    /// Gives lines there is room for. Their text is loaded and checked here, unless it has been searched.
     fn give_some(
         &mut self,
         view: &mut View<'_>,
@@ -416,9 +335,11 @@ impl<'q> Scan<'q> {
         chosen: &[usize],
     ) -> ControlFlow<()> {
         let damaged =
-            if self.query.pattern.is_none() { self.load_text(view, offset, chosen) } else { Vec::new() };
-        let Some((head, lines)) = self.lines_at(view, offset) else { return ControlFlow::Continue(()) };
-        let take = self.query.take;
+            if self.wanted.search_text() { Vec::new() } else { self.load_text(view, offset, chosen) };
+        let Some((head, lines)) = frames::lines_at(view, offset, self.epoch) else {
+            return ControlFlow::Continue(());
+        };
+        let take = self.take;
         let mut give = |&index: &usize| {
             self.check_room()?;
             if damaged.iter().any(|block| blocks_of(lines.range(index)).contains(block)) {
@@ -436,7 +357,7 @@ impl<'q> Scan<'q> {
 
     /// Loads the blocks of text that the chosen lines are in, and returns the numbers of those that are damaged.
     fn load_text(&self, view: &mut View<'_>, offset: usize, chosen: &[usize]) -> Vec<usize> {
-        let Some((head, lines)) = self.lines_at(view, offset) else { return Vec::new() };
+        let Some((head, lines)) = frames::lines_at(view, offset, self.epoch) else { return Vec::new() };
         let text = head.text_range();
         let mut runs: Vec<RangeInclusive<usize>> = Vec::new();
         for &index in chosen {
@@ -467,19 +388,6 @@ impl<'q> Scan<'q> {
         runs.into_iter().flatten().filter(is_damaged).collect()
     }
 
-    /// Returns the head and the lines of a frame of which at least these have been loaded.
-    fn lines_at<'v>(&self, view: &'v View<'_>, offset: usize) -> Option<(Head<'v>, Lines<'v>)> {
-        let head = Head::parse(view.bytes(offset..view.len()), self.epoch)?;
-        let lines = Lines::parse(&head, view.bytes(offset..offset + head.frame_bytes()))?;
-        Some((head, lines))
-    }
-
-    fn fits(&self, lines: &Lines<'_>, index: usize) -> bool {
-        self.levels & 1 << lines.level(index) != 0
-            && self.streams & 1 << lines.stream(index) != 0
-            && (self.since..=self.until).contains(&lines.time(index))
-    }
-
     fn give(&mut self, head: &Head<'_>, lines: &Lines<'_>, process: &ProcessName, index: usize) {
         let text = String::from_utf8_lossy(lines.line(index)).into_owned();
         self.text_bytes += text.len();
@@ -498,22 +406,22 @@ impl<'q> Scan<'q> {
 
     /// Counts the wanted lines from `first` to `last` as lost.
     fn note_damage(&mut self, first: u64, last: u64) {
-        self.damaged += overlap((first, last), (self.lower, self.upper));
+        self.damaged += overlap((first, last), (self.wanted.lower, self.wanted.upper));
     }
 
     /// Counts the wanted lines of an extent from number `first` on as lost: no more than `lines`, as other numbers may
     /// be those of lines that were taken out.
     fn note_lost(&mut self, extent: &Extent, first: u64, lines: u64) {
-        self.damaged += overlap((first, extent.last.0), (self.lower, self.upper)).min(lines);
+        self.damaged += overlap((first, extent.last.0), (self.wanted.lower, self.wanted.upper)).min(lines);
     }
 
     fn finish(mut self, snapshot: &Snapshot) -> LogPage {
-        let everything = self.upper.max(self.lower - 1);
-        let next = match (self.query.take, self.more) {
-            (Take::Oldest, true) => self.lines.last().map_or(self.lower - 1, |line| line.seq.0),
+        let everything = self.wanted.upper.max(self.wanted.lower - 1);
+        let next = match (self.take, self.more) {
+            (Take::Oldest, true) => self.lines.last().map_or(self.wanted.lower - 1, |line| line.seq.0),
             _ => everything,
         };
-        if self.query.take == Take::Newest {
+        if self.take == Take::Newest {
             self.lines.reverse();
         }
         let missing = self.damaged + self.gaps(snapshot, next);
@@ -523,14 +431,14 @@ impl<'q> Scan<'q> {
     /// Returns how many lines up to `next` are in no extent. Without a cursor nothing was promised, so what was deleted
     /// does not count then, only what damage has taken.
     fn gaps(&mut self, snapshot: &Snapshot, next: u64) -> u64 {
-        let wanted = (self.lower, next);
-        if self.query.after.is_none() {
+        let wanted = (self.wanted.lower, next);
+        if self.wanted.query.after.is_none() {
             let pairs = snapshot.segments.iter().filter(|segment| !segment.packed);
             let pairs = pairs.flat_map(|segment| segment.extents.windows(2));
             return pairs.map(|pair| overlap((pair[0].last.0 + 1, pair[1].first.0 - 1), wanted)).sum();
         }
         let there: u64 = snapshot
-            .extents(self.lower, next)
+            .extents(self.wanted.lower, next)
             .map(|(segment, extent)| {
                 let inside = wanted.0 <= extent.first.0 && extent.last.0 <= wanted.1;
                 match extent.has_holes() {
@@ -545,25 +453,20 @@ impl<'q> Scan<'q> {
 
     /// Returns how many lines of an extent are wanted, by the heads of its frames.
     fn count(&mut self, segment: &Segment, extent: &Extent, wanted: (u64, u64)) -> u64 {
-        let (mut lines, mut next, mut left) = (0, extent.first, u64::from(extent.lines));
+        let mut lines = 0;
+        let mut unread = Unread { first: extent.first.0, lines: extent.lines.into() };
         if let Ok(mut view) = View::of(segment, extent, self.epoch, self.unpacked, &mut self.buffer) {
-            let mut offset = 0;
-            while offset < view.len() && view.load(offset..offset + HEAD_MAX_BYTES).is_ok() {
-                let bytes = view.bytes(offset..view.len().min(offset + HEAD_MAX_BYTES));
-                let Some(head) = Head::parse(bytes, self.epoch) else { break };
+            unread = frames::walk(&mut view, extent, self.epoch, |_, head| {
                 lines += overlap((head.first.0, head.next().0.saturating_sub(1)), wanted);
-                offset += head.frame_bytes();
-                next = head.next();
-                left = left.saturating_sub(head.lines.into());
-            }
+            });
         }
         // What is damaged is counted where it is looked at.
-        lines + overlap((next.0, extent.last.0), wanted).min(left)
+        lines + overlap((unread.first, extent.last.0), wanted).min(unread.lines)
     }
 }
 
 /// Returns how many threads search the log for one query.
-fn threads() -> usize {
+pub(super) fn threads() -> usize {
     static THREADS: OnceLock<usize> = OnceLock::new();
     *THREADS.get_or_init(|| {
         std::thread::available_parallelism().map_or(1, usize::from).min(bounds::QUERY_THREADS)

@@ -1,18 +1,22 @@
 //! `ostler logs`
 
+use std::time::Duration;
+
 use super::{Code, Context, Outcome};
-use crate::api::LogsRequest;
+use crate::api::{LogsRequest, TailRequest};
 use crate::bounds;
 use crate::cli::client::Client;
 use crate::cli::exit::CliError;
 use crate::cli::follow::{Follower, PAGE_LINES};
 use crate::cli::printer::Printer;
-use crate::cli::{clear, export};
+use crate::cli::{clear, export, render};
 use crate::config::parse_duration;
 use crate::model::{Level, ProcessName, RunId, Stream};
 
 /// Lines shown when nothing says how many.
 const DEFAULT_LINES: usize = 100;
+/// How long nothing must follow until lines that were waited for are shown, in milliseconds.
+const LINGER_MS: u64 = 200;
 
 /// Shows what processes have printed, and goes on with -f
 ///
@@ -36,12 +40,19 @@ pub struct Args {
     level: Option<Level>,
 
     /// Shows lines that match a regular expression
-    #[arg(long, value_name = "RE")]
+    #[arg(short = 'g', long, value_name = "RE")]
     grep: Option<String>,
 
     /// Shows lines with this text in them, as it stands here
     #[arg(long, value_name = "TEXT", conflicts_with = "grep")]
     contains: Option<String>,
+
+    /// Shows lines with a field that passes: status=500, 'ms>=200', user.id!=7, 'path~^/api', or a key
+    ///
+    /// Fields are those of JSON lines, where dots lead into what is nested, and pairs key=value.
+    /// The operators are = != > >= < <= and ~ for a regular expression. All filters must hold.
+    #[arg(long = "field", value_name = "FILTER", verbatim_doc_comment)]
+    fields: Vec<String>,
 
     /// Shows this many lines before and after each that matches, whether they match or not
     #[arg(long, value_name = "N", conflicts_with = "follow")]
@@ -55,7 +66,7 @@ pub struct Args {
     #[arg(short = 'A', long, value_name = "N", conflicts_with = "follow")]
     after: Option<usize>,
 
-    /// Shows lines since then: 10m, 2026-11-20T08:00:00Z, or a cursor of `--show-cursor`
+    /// Shows lines since then: 10m, 2026-11-20T08:00:00Z, now, or a cursor of `--show-cursor`
     #[arg(long, value_name = "CURSOR|10m")]
     since: Option<String>,
 
@@ -70,6 +81,22 @@ pub struct Args {
     /// Shows lines of one run, by its number in `ps --json` or `diagnose`
     #[arg(long, value_name = "N")]
     run: Option<u64>,
+
+    /// Waits this long for a first line after `--since`, or from now on, and shows what comes
+    #[arg(
+        long,
+        value_name = "10s",
+        value_parser = wait,
+        conflicts_with_all = ["follow", "context", "before", "after", "until", "export"]
+    )]
+    wait: Option<Duration>,
+
+    /// Shows how many lines match, of each process and level
+    #[arg(
+        long,
+        conflicts_with_all = ["follow", "lines", "context", "before", "after", "show_cursor", "export", "wait"]
+    )]
+    count: bool,
 
     /// Prints the cursor after the last line on standard error, for a later `--since`
     #[arg(long, conflicts_with = "follow")]
@@ -92,8 +119,8 @@ pub struct Args {
     #[arg(
         long,
         conflicts_with_all = [
-            "follow", "lines", "level", "grep", "contains", "context", "before", "after", "since", "until", "stream",
-            "run", "show_cursor", "export", "json"
+            "follow", "lines", "level", "grep", "contains", "fields", "context", "before", "after", "since", "until",
+            "stream", "run", "wait", "count", "show_cursor", "export", "json"
         ]
     )]
     clear: bool,
@@ -113,22 +140,23 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     if args.clear {
         return clear::clear(args.names, args.yes, &mut client, context).await;
     }
+    if args.count {
+        return count(args, &mut client, context).await;
+    }
     let printer = printer(&args, context, &mut client).await?;
-    let mut request = LogsRequest {
-        names: args.names,
-        run: args.run.map(RunId),
-        level: args.level,
-        stream: args.stream,
-        grep: args.grep,
-        since: args.since,
-        contains: args.contains,
-        until: args.until,
-        before: args.before.or(args.context).unwrap_or(0),
-        after: args.after.or(args.context).unwrap_or(0),
-        ..LogsRequest::default()
-    };
+    let mut request = request(&args);
     if let Some(format) = args.export {
         return export::export(request, format, args.output.as_deref(), &mut client, context).await;
+    }
+    if let Some(wait) = args.wait {
+        request.limit = args.lines;
+        request.wait_ms = wait.as_millis().try_into().unwrap_or(u64::MAX);
+        let reply = client.tail_logs(TailRequest { logs: request, linger_ms: LINGER_MS }).await?;
+        printer.print(&reply.lines)?;
+        if args.show_cursor {
+            context.note(&format!("cursor {}", reply.cursor));
+        }
+        return Ok(Code::Done);
     }
     // All after a cursor are had page by page; in front of the end there is only one page, the newest lines.
     let paged = args.lines.is_none() && request.since.as_deref().is_some_and(|since| !is_moment(since));
@@ -168,6 +196,45 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     Ok(Code::Done)
 }
 
+fn request(args: &Args) -> LogsRequest {
+    LogsRequest {
+        names: args.names.clone(),
+        run: args.run.map(RunId),
+        level: args.level,
+        stream: args.stream,
+        grep: args.grep.clone(),
+        contains: args.contains.clone(),
+        fields: args.fields.clone(),
+        since: args.since.clone(),
+        until: args.until.clone(),
+        before: args.before.or(args.context).unwrap_or(0),
+        after: args.after.or(args.context).unwrap_or(0),
+        ..LogsRequest::default()
+    }
+}
+
+/// Says how many lines match.
+async fn count(args: Args, client: &mut Client, context: &Context) -> Outcome {
+    let request = LogsRequest { limit: Some(1), ..request(&args) };
+    let reply = client.search_logs(request).await?;
+    if args.json {
+        let counts = serde_json::json!({
+            "lines": reply.counts.iter().map(|count| count.lines).sum::<u64>(),
+            "counts": reply.counts,
+            "counts_are_least": reply.counts_are_least,
+        });
+        context.print_json(&counts)?;
+    } else if reply.counts.is_empty() {
+        context.note("no line matches");
+    } else {
+        context.print(&render::line_counts(context.palette, &reply.counts))?;
+        if reply.counts_are_least {
+            context.note("older lines were not counted: there are too many");
+        }
+    }
+    Ok(Code::Done)
+}
+
 async fn printer(args: &Args, context: &Context, client: &mut Client) -> Result<Printer, CliError> {
     if args.json {
         return Ok(Printer::Json);
@@ -192,6 +259,14 @@ fn level(text: &str) -> Result<Level, String> {
     Level::parse(text)
         .filter(|level| *level != Level::Unknown)
         .ok_or_else(|| "the levels are trace, debug, info, warn, error and fatal".to_owned())
+}
+
+fn wait(text: &str) -> Result<Duration, String> {
+    let wait = parse_duration(text).map_err(|error| error.to_string())?;
+    if wait > bounds::MCP_WAIT {
+        return Err(format!("at most {} s are waited for at once", bounds::MCP_WAIT.as_secs()));
+    }
+    Ok(wait)
 }
 
 fn stream(text: &str) -> Result<Stream, &'static str> {

@@ -20,9 +20,15 @@ use crate::mcp;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// Sets of tools, separated by commas: core, processes, groups, or all
-    #[arg(long, value_name = "LIST", default_value = "core")]
+    // Its help names the sets there are, so it is made of them.
+    #[arg(long, value_name = "LIST", default_value = "core", help = toolsets_help())]
     toolsets: String,
+}
+
+fn toolsets_help() -> String {
+    let known = mcp::Toolsets::known();
+    let (last, others) = known.split_last().unwrap_or((&"", &[]));
+    format!("Sets of tools, separated by commas: {} or {last}", others.join(", "))
 }
 
 /// Connects standard input and output with the daemon.

@@ -29,6 +29,7 @@ pub mod start;
 pub mod stats;
 pub mod status;
 pub mod stop;
+pub mod summary;
 pub mod systemd;
 pub mod up;
 pub mod upgrade;
@@ -57,6 +58,7 @@ pub enum Command {
     Remove(remove::Args),
     ReloadConfig(reload_config::Args),
     Logs(logs::Args),
+    Summary(summary::Args),
     Wait(wait::Args),
     Send(send::Args),
     Attach(attach::Args),
@@ -83,6 +85,7 @@ impl Command {
         match self {
             Self::Ps(args) => args.json,
             Self::Logs(args) => args.json,
+            Self::Summary(args) => args.json,
             Self::Wait(args) => args.json,
             Self::Diagnose(args) => args.json,
             Self::Errors(args) => args.wants_json(),
@@ -141,6 +144,7 @@ impl Command {
             Self::Remove(args) => block_on(remove::run(args, context)),
             Self::ReloadConfig(args) => block_on(reload_config::run(args, context)),
             Self::Logs(args) => block_on(logs::run(args, context)),
+            Self::Summary(args) => block_on(summary::run(args, context)),
             Self::Wait(args) => block_on(wait::run(args, context)),
             Self::Send(args) => block_on(send::run(args, context)),
             Self::Attach(args) => block_on(attach::run(args, context)),

@@ -13,7 +13,7 @@ use crate::cli::render;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// Prints {added, removed, restarted, updated, started, failed, warning}
+    /// Prints {added, removed, restarted, updated, started, failed, settings, warning}
     #[arg(long)]
     pub json: bool,
 }

@@ -16,6 +16,7 @@ mod processes;
 mod requests;
 mod stats;
 mod style;
+mod summary;
 mod table;
 mod text;
 
@@ -30,5 +31,6 @@ pub use plugins::plugins;
 pub use processes::{one_line, processes, started};
 pub use stats::stats;
 pub use style::{Palette, Wishes};
+pub use summary::{line_counts, summary};
 pub use table::table;
 pub use text::visible;

@@ -109,7 +109,7 @@ fn graph(values: &[f64]) -> String {
 }
 
 /// Returns bytes with a unit in which they have at most three digits before the point: `812 B`, `1.5 MiB`, `23 GiB`.
-fn bytes(bytes: u64) -> String {
+pub(super) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut unit = 0;
     #[expect(clippy::cast_precision_loss, reason = "two digits of it are shown")]

@@ -156,3 +156,40 @@ fn help_of_plugin_list() {
               Print help (see a summary with '-h')
     ");
 }
+
+#[test]
+fn help_of_summary() {
+    insta::assert_snapshot!(help(&["summary"]), @r"
+    Sums up the log: lines, rates and errors of processes, and what they said most often
+
+    Numbers are of all lines since then. Messages are those of the newest lines, without what
+    differs from one to the next: `job <n> of <q> failed`.
+
+    Usage: ostler summary [OPTIONS] [NAME]...
+
+    Arguments:
+      [NAME]...
+              Processes and groups; all when none is named
+
+    Options:
+          --since <WHEN>
+              Since then: restart, change (of a watched file), run:7, file:PATH, 10m, a time, or a cursor
+
+              [default: 15m]
+
+      -n, --limit <N>
+              Shows at most this many kinds of errors, and as many messages
+
+          --json
+              Prints {from, to, lines, processes: [{process, lines, levels, …}], errors, messages, …}
+
+      -C, --project <DIR>
+              The project's folder, instead of the current one
+
+          --no-color
+              No colours; `NO_COLOR` in the environment means the same
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
+}

@@ -33,6 +33,7 @@ pub const SPEC: Spec = Spec {
             "At least this serious",
         ),
         Argument::optional("grep", Kind::Text, "Regex the text must match"),
+        Argument::optional("fields", Kind::Texts, "status=500, ms>=200, path~^/api"),
         Argument::optional("stream", Kind::Choice { options: &["stdout", "stderr"], default: None }, ""),
         Argument::optional("since", Kind::Text, "A next_cursor, a duration like 10m, or an RFC 3339 time"),
         Argument::optional("limit", Kind::Number { least: 1, most: 500, default: Some(LIMIT) }, "Most lines"),
@@ -53,7 +54,10 @@ pub const SPEC: Spec = Spec {
 pub async fn call(api: &Api, caller: &Caller, arguments: &Arguments) -> Result<Reply, Failure> {
     let request = request(arguments);
     let direction = Direction::of(&request);
-    let narrowed = request.level.is_some() || request.grep.is_some() || request.stream.is_some();
+    let narrowed = request.level.is_some()
+        || request.grep.is_some()
+        || request.stream.is_some()
+        || !request.fields.is_empty();
     Ok(render(&api.logs(caller, request).await?, direction, narrowed))
 }
 
@@ -68,6 +72,7 @@ fn request(arguments: &Arguments) -> LogsRequest {
             _ => None,
         },
         grep: arguments.text("grep").map(str::to_owned),
+        fields: arguments.texts("fields"),
         since: arguments.text("since").map(str::to_owned),
         limit: Some(usize::try_from(arguments.number("limit").unwrap_or(LIMIT)).unwrap_or(usize::MAX)),
         ..LogsRequest::default()
@@ -131,7 +136,7 @@ fn hint(logs: &LogsReply, direction: Direction, narrowed: bool, left_out: usize)
             "older lines match too: narrow with level or grep, raise limit, or give since, such as 10m".to_owned(),
         ),
         Direction::Newest if logs.lines.is_empty() && narrowed => {
-            hints.push("no line matches: drop level, grep or stream to see everything".to_owned());
+            hints.push("no line matches: drop level, grep, fields or stream to see everything".to_owned());
         }
         _ => {}
     }
@@ -162,7 +167,7 @@ mod tests {
 
     #[test]
     fn arguments_become_a_request() {
-        let sent = json!({"name": "api", "level": "warn", "grep": "boom", "stream": "stderr", "since": "10m", "run": 3});
+        let sent = json!({"name": "api", "level": "warn", "grep": "boom", "fields": ["status=500"], "stream": "stderr", "since": "10m", "run": 3});
         let arguments = Arguments::check(SPEC.name, SPEC.arguments, sent.as_object().cloned()).unwrap();
         assert_eq!(
             request(&arguments),
@@ -172,6 +177,7 @@ mod tests {
                 level: Some(Level::Warn),
                 stream: Some(Stream::Stderr),
                 grep: Some("boom".to_owned()),
+                fields: vec!["status=500".to_owned()],
                 since: Some("10m".to_owned()),
                 limit: Some(50),
                 ..LogsRequest::default()

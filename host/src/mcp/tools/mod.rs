@@ -25,12 +25,14 @@ mod diagnose_process;
 mod diagnose_system;
 mod get_errors;
 mod get_latest_errors;
+mod get_log_summary;
 mod get_logs;
 mod get_process_info;
 mod get_process_stats;
 mod get_system_stats;
 mod kill_process;
 mod list_processes;
+mod log_filters;
 mod mark_error_resolved;
 mod outcome;
 mod reload_config;
@@ -39,11 +41,13 @@ mod remove_process;
 mod restart_process;
 mod run_process;
 mod scale_process;
+mod search_logs;
 mod send_input;
 mod start_group;
 mod start_process;
 mod stop_group;
 mod stop_process;
+mod tail_logs;
 mod wait_for;
 
 /// Which tool it is; a tool without code does not compile.
@@ -77,6 +81,9 @@ enum Id {
     ScaleProcess,
     ReloadConfig,
     ClearLogs,
+    SearchLogs,
+    TailLogs,
+    GetLogSummary,
 }
 
 /// What a client may be told of a tool.
@@ -106,7 +113,7 @@ enum Effect {
 }
 
 /// Every tool, in the order clients list them.
-const TOOLS: [&Spec; 28] = [
+const TOOLS: [&Spec; 31] = [
     &list_processes::SPEC,
     &start_process::SPEC,
     &stop_process::SPEC,
@@ -135,6 +142,9 @@ const TOOLS: [&Spec; 28] = [
     &scale_process::SPEC,
     &reload_config::SPEC,
     &clear_logs::SPEC,
+    &search_logs::SPEC,
+    &tail_logs::SPEC,
+    &get_log_summary::SPEC,
 ];
 
 /// Returns the tools of `toolsets`.
@@ -207,6 +217,9 @@ impl Spec {
             Id::ScaleProcess => scale_process::call(api, caller, &arguments).await,
             Id::ReloadConfig => reload_config::call(api, caller).await,
             Id::ClearLogs => clear_logs::call(api, caller, &arguments).await,
+            Id::SearchLogs => search_logs::call(api, caller, &arguments).await,
+            Id::TailLogs => tail_logs::call(api, caller, &arguments).await,
+            Id::GetLogSummary => get_log_summary::call(api, caller, &arguments).await,
         }
     }
 }

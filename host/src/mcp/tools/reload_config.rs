@@ -26,6 +26,7 @@ pub const SPEC: Spec = Spec {
                 ("updated", view::strings()),
                 ("started", view::strings()),
                 ("failed", view::strings()),
+                ("settings", view::strings()),
                 ("hint", view::string()),
             ],
         )
@@ -44,10 +45,13 @@ fn render(reloaded: &ReloadConfigReply) -> Reply {
         ("added", &reloaded.added),
         ("updated", &reloaded.updated),
     ];
-    let changed = lists.iter().any(|(_, names)| !names.is_empty()) || !reloaded.failed.is_empty();
+    let changed = lists.iter().any(|(_, names)| !names.is_empty())
+        || !reloaded.failed.is_empty()
+        || !reloaded.settings.is_empty();
     let reply = Reply::default()
         .with("changed", changed)
         .with_some("failed", outcome::failures(&reloaded.failed))
+        .with_some("settings", (!reloaded.settings.is_empty()).then(|| reloaded.settings.clone()))
         .with_some("hint", reloaded.warning.as_deref().map(bounded));
     let parts = (1..=lists.len()).rev();
     lists
@@ -67,6 +71,9 @@ mod tests {
     fn what_became_of_a_change_is_told_and_what_did_not_happen_is_not() {
         let names = |names: &[&str]| names.iter().map(|name| ProcessName::parse(name).unwrap()).collect();
         insta::assert_snapshot!(render(&ReloadConfigReply::default()).into_value(), @r#"{"changed":false}"#);
+        let settings = vec!["how much log is kept".to_owned()];
+        let kept = ReloadConfigReply { settings, ..ReloadConfigReply::default() };
+        insta::assert_snapshot!(render(&kept).into_value(), @r#"{"changed":true,"settings":["how much log is kept"]}"#);
         let reloaded = ReloadConfigReply {
             restarted: names(&["api"]),
             added: names(&["worker", "worker#2"]),

@@ -7,6 +7,7 @@ mod crash;
 mod failure;
 mod packed;
 mod query;
+mod reading;
 
 use std::path::{Path, PathBuf};
 
