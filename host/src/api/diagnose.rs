@@ -28,6 +28,7 @@ impl Api {
             None => (Vec::new(), Vec::new()),
         };
         let facts = snapshot.run.map(|run| self.parts.pipeline.facts(run)).unwrap_or_default();
+        let rules = self.parts.secrets.current();
         let mut hints = hints(&handle, &snapshot, &runs, &errors, &facts).await;
         hints.extend(self.limit_hints(&handle, &snapshot).await);
         hints.extend(self.error_hint(&snapshot).await);
@@ -35,17 +36,15 @@ impl Api {
         let cursor = newest.map_or_else(|| self.parts.store.newest(), |line| line.seq);
         let config = handle.config();
         Ok(Diagnosis {
-            summary: summary(&snapshot, &errors),
-            command: match &config.command {
-                Command::Words(words) => mask::line(words),
-                Command::Shell(script) => mask::text(script),
-            },
+            // What checks saw, and commands of others, are not of the log.
+            summary: rules.mask(&summary(&snapshot, &errors)),
+            command: mask::command(&rules, &config.command),
             cwd: config.cwd.display().to_string(),
             process: view::of(snapshot).await,
-            runs,
+            runs: runs.into_iter().map(|run| RunView { how: rules.mask(&run.how), ..run }).collect(),
             errors,
             tail,
-            hints,
+            hints: hints.iter().map(|hint| rules.mask(hint)).collect(),
             cursor: self.parts.store.cursor(cursor).to_string(),
         })
     }

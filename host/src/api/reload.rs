@@ -249,6 +249,10 @@ impl Api {
             return Ok(ReloadConfigReply { warning: remark, ..ReloadConfigReply::default() });
         }
         self.parts.store.set_retention(super::clear::retention(&project));
+        self.parts.secrets.replace(super::secret_rules(&project));
+        if old.alerts != project.alerts {
+            self.parts.alerts.set_rules(super::alert_rules(&project));
+        }
         let (api, detail) = (self.clone(), differences(&old, &project));
         info!(detail, "the configuration has changed");
         let taking = async move {
@@ -436,6 +440,8 @@ fn differences(old: &Project, new: &Project) -> String {
         ("removed", missing(new, old)),
         ("changed", names(changed.collect())),
         ("groups", if old.groups == new.groups { String::new() } else { "changed".to_owned() }),
+        ("alerts", if old.alerts == new.alerts { String::new() } else { "changed".to_owned() }),
+        ("secrets", if old.secrets == new.secrets { String::new() } else { "changed".to_owned() }),
     ];
     let said: Vec<String> = parts
         .iter()

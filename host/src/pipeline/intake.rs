@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use tracing::warn;
 
+use super::alerts::Alerted;
 use super::events::{self, EventBuilder, Stored};
 use super::lines::{LineSplitter, Lines};
 use super::masking::Masking;
 use super::{Fact, Remark, Shared, Source};
 use crate::bounds;
-use crate::mask::Masker;
 use crate::model::{Event, SpoolPosition, Stream, Time};
 use crate::plugins::{Chain, ChainVerdicts, Packed, Subject};
 use crate::shim::{ChunkKind, Count, DoneRecord, SpoolReader, read_done};
@@ -56,6 +56,7 @@ pub(super) struct Intake {
     told_lost: bool,
     masking: Masking,
     events: EventBuilder,
+    alerted: Alerted,
     /// An earlier daemon has stored some of it.
     resumed: bool,
     verdicts: ChainVerdicts,
@@ -85,8 +86,9 @@ impl Intake {
         let taken = stored.unwrap_or_default();
         Ok(Self {
             reader: SpoolReader::open(&source.dir, taken)?,
-            masking: Masking::of_run(&source.dir),
+            masking: Masking::of_run(&source.dir, shared.secrets.clone()),
             events: EventBuilder::new(source.run, source.process.clone()),
+            alerted: Alerted::default(),
             subject: Subject { run: source.run, process: source.process, command: source.command },
             dir: source.dir,
             arm: source.arm,
@@ -305,6 +307,7 @@ impl Intake {
             fields: &pending.fields,
         };
         self.events.take(&stored, Instant::now(), &mut |event: &Event| (shared.on_event)(event));
+        shared.alerts.take_lines(&mut self.alerted, self.subject.run, &self.subject.process, &stored);
         pending.clear();
         if let Err(error) = self.reader.release(pending.position.low()) {
             warn!(dir = %self.dir.display(), %error, "cannot delete a spool file");
@@ -315,7 +318,7 @@ impl Intake {
 
 /// Stores a line of Ostler's own in the log of a run that has been taken in to its end.
 pub(super) fn remark_after_end(shared: &Shared, remark: &Remark) {
-    let text = Masker::default().mask_text(&remark.text).into_owned();
+    let text = shared.secrets.mask(&remark.text);
     let text = text.as_bytes();
     let batch = Batch {
         run: remark.run,

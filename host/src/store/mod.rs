@@ -41,7 +41,7 @@
 //! are, on a thread of the store's own.
 //!
 //! The **catalogue** is an SQLite file next to the log: runs, what the user wants running, what was added, kinds of
-//! errors, and the audit chain.
+//! errors, alerts, and the audit chain.
 //!
 //! Only this module knows segments and SQLite. It knows nothing of shims, plugins or configuration.
 
@@ -67,6 +67,7 @@ mod view;
 mod cursor;
 
 mod additions;
+mod alerts;
 mod audit;
 mod catalogue;
 mod checkpoint;
@@ -79,6 +80,7 @@ mod ports;
 mod tests;
 
 pub use additions::Addition;
+pub use alerts::{AlertQuery, AlertRecord, AlertsSince};
 pub use audit::{AuditCheck, AuditEntry, AuditRecord};
 pub use catalogue::{Catalogue, CatalogueError, NewRun, ProcessId, RunRecord, Wanted};
 pub use columns::Batch;

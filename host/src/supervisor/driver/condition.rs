@@ -134,8 +134,8 @@ impl Driver {
 
     /// Takes in what the run says of itself.
     pub(super) fn notified(&mut self, run: RunId, said: Notified) {
+        let status = Some(self.context.secrets.mask(&said.status)).filter(|status| !status.is_empty());
         let Some(active) = self.active(run) else { return };
-        let status = Some(said.status.clone()).filter(|status| !status.is_empty());
         let notice = Notice::new(said);
         if let (Phase::Stopping { deadline, killed: false }, Some(until), Some(latest)) =
             (&mut active.phase, notice.extended_to, active.kill_latest)
