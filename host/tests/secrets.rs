@@ -38,16 +38,20 @@ impl Project {
         Self { dir }
     }
 
-    /// Runs a command, which is to succeed, and returns what it printed.
-    fn ok(&self, arguments: &[&str]) -> String {
-        let output = Command::new(env!("CARGO_BIN_EXE_ostler"))
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ostler"));
+        command
             .args(arguments)
             .current_dir(self.dir.path().join("project"))
             .env("OSTLER_STATE_DIR", self.dir.path().join("state"))
             .env("XDG_RUNTIME_DIR", self.dir.path().join("run"))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command, which is to succeed, and returns what it printed.
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
@@ -67,12 +71,7 @@ impl Project {
 
 impl Drop for Project {
     fn drop(&mut self) {
-        let _ = Command::new(env!("CARGO_BIN_EXE_ostler"))
-            .arg("down")
-            .current_dir(self.dir.path().join("project"))
-            .env("OSTLER_STATE_DIR", self.dir.path().join("state"))
-            .env("XDG_RUNTIME_DIR", self.dir.path().join("run"))
-            .output();
+        let _ = self.command(&["down"]).output();
     }
 }
 
@@ -116,14 +115,31 @@ fn secrets_are_masked_before_anything_is_stored_or_shown() {
 #[test]
 fn rules_that_are_added_hold_for_what_runs_from_its_next_lines_on() {
     let project = Project::new();
-    let config = "[process.api]\ncommand = \"sh -c 'while read line; do echo \\\"$line\\\"; done'\"\n";
-    fs::write(project.dir.path().join("project/ostler.toml"), config).unwrap();
+    let check = "[\"sh\", \"-c\", \"echo cannot use $SHOP_SECRET with acme_0816; false\"]";
+    let config = format!(
+        "[process.api]\ncommand = \"sh -c 'while read line; do echo \\\"$line\\\"; done'\"\nenv = {{ SHOP_SECRET = \"{SECRET}\" }}\n\
+         health = {{ exec = {check}, every = \"100ms\", failures = 1, restart = false }}\n"
+    );
+    let file = project.dir.path().join("project/ostler.toml");
+    fs::write(&file, &config).unwrap();
     project.ok(&["up", "-d"]);
     project.ok(&["send", "api", "first acme_0815"]);
     project.ok(&["wait", "api", "--log", "first acme_0815"]);
     let rules = "[secrets]\npatterns = [{ name = \"acme\", regex = 'acme_[0-9]+' }]\n";
-    fs::write(project.dir.path().join("project/ostler.toml"), format!("{config}{rules}")).unwrap();
+    fs::write(&file, format!("{config}{rules}")).unwrap();
     project.ok(&["reload-config"]);
     project.ok(&["send", "api", "second acme_0815"]);
     project.ok(&["wait", "api", "--log", r"second \[masked:acme\]"]);
+    // What a check prints is not of the log, and masked as it is, with the secrets of the run.
+    let health = project.command(&["health", "api", "--json"]).output().unwrap();
+    let health = String::from_utf8(health.stdout).unwrap();
+    assert!(health.contains("cannot use [masked:SHOP_SECRET] with [masked:acme]"), "{health}");
+    let diagnosis = project.ok(&["diagnose", "api"]);
+    assert!(!health.contains(SECRET) && !diagnosis.contains(SECRET), "{health}{diagnosis}");
+    project.ok(&["down"]);
+    for file in project.state_files() {
+        let bytes = fs::read(&file).unwrap();
+        let holds = bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
+        assert!(!holds, "{}", file.display());
+    }
 }

@@ -141,7 +141,11 @@ fn location(path: &[Step]) -> String {
 /// Splits a path into the part that is a `[section]` and the part that is a key in it.
 fn split_section(path: &[Step]) -> (&[Step], &[Step]) {
     let length = match path.first() {
-        Some(Step::Key(first)) if matches!(first.as_str(), "process" | "group" | "alert" | "plugin" | "pattern") => 2,
+        Some(Step::Key(first))
+            if matches!(first.as_str(), "process" | "group" | "alert" | "plugin" | "pattern") =>
+        {
+            2
+        }
         _ => 1,
     };
     path.split_at(length.min(path.len()))

@@ -3,6 +3,7 @@
 //! Owns which rules there are just now. Who masks many lines keeps a masker, and asks by [`RulesInForce::number`] whether
 //! it is still the right one; everybody else uses the one here.
 
+use std::ffi::OsString;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -55,6 +56,16 @@ impl InForce {
     /// Returns whether the user says of a variable that it holds none.
     pub fn is_harmless(&self, name: &str) -> bool {
         self.rules.not_env.iter().any(|known| known == name)
+    }
+
+    /// Returns the secrets among variables.
+    pub fn secrets_of(&self, env: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<Secret> {
+        env.into_iter()
+            .filter_map(|(name, value)| {
+                let name = name.into_string().ok().filter(|name| self.is_secret(name))?;
+                Some(Secret::new(name, value.into_encoded_bytes()))
+            })
+            .collect()
     }
 
     /// Makes a masker of these rules that knows the secrets of one run.

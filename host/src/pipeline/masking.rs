@@ -41,14 +41,7 @@ impl Masking {
         self.number = current.number();
         // What is known stays known when the spec cannot be read again.
         if let Ok(spec) = LaunchSpec::read(&self.dir) {
-            self.secrets = spec
-                .env
-                .into_iter()
-                .filter_map(|(name, value)| {
-                    let name = name.into_string().ok().filter(|name| current.is_secret(name))?;
-                    Some(Secret::new(name, value.into_encoded_bytes()))
-                })
-                .collect();
+            self.secrets = current.secrets_of(spec.env);
         }
         self.masker = current.masker_with(&self.secrets);
     }

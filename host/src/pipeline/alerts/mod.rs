@@ -39,6 +39,8 @@ use crate::traces;
 use rules::{LineRules, Rules, short};
 use watch::{Limits, Taken, Watch};
 
+/// Longest pause between two looks at windows that are open.
+const LOOK: Duration = Duration::from_secs(5);
 /// Pause before what could not be written is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -297,10 +299,14 @@ impl Shared {
                 let next = watching.watches.values().filter_map(Watch::next).min();
                 watching = match next {
                     Some(next) => {
-                        // Looked at now and then all the same, as the clock may be set.
-                        let left = next.since(Time::now()).clamp(Duration::from_millis(1), RETRY);
+                        // Looked at now and then all the same: the clock may be set, and counts are to be written.
+                        let left = next.since(Time::now()).clamp(Duration::from_millis(1), LOOK);
                         let woken = self.bell.wait_timeout(watching, left);
-                        woken.map_or_else(|poison| poison.into_inner().0, |woken| woken.0)
+                        let (mut watching, woken) = woken.unwrap_or_else(PoisonError::into_inner);
+                        if woken.timed_out() {
+                            watching.note_counts();
+                        }
+                        watching
                     }
                     None => self.bell.wait(watching).unwrap_or_else(PoisonError::into_inner),
                 };
