@@ -163,6 +163,34 @@ pub const ERROR_FLUSH_KINDS: usize = 200;
 /// Longest remark on an error that somebody resolves, in characters.
 pub const ERROR_NOTE: usize = 1000;
 
+// ---- alerts ----
+
+/// Alerts that a project may have.
+pub const ALERTS: usize = 64;
+/// Most events or lines that an alert waits for; so many moments are remembered of each process.
+pub const ALERT_RATE: u32 = 1000;
+/// The stretch of time in which an alert counts.
+pub const ALERT_WITHIN: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(24 * 60 * 60);
+/// How long an alert keeps quiet once it was raised, unless it is told otherwise.
+pub const ALERT_WINDOW: Duration = Duration::from_secs(300);
+/// The shortest it may be told to.
+pub const ALERT_WINDOW_LEAST: Duration = Duration::from_secs(1);
+/// Longest pattern of an alert, in bytes.
+pub const ALERT_REGEX_BYTES: usize = 4096;
+/// Memory that one such pattern may take once compiled, in bytes.
+pub const ALERT_REGEX_SIZE: usize = 1 << 20;
+/// Longest message of an alert, in characters.
+pub const ALERT_MESSAGE: usize = 200;
+/// Characters kept of the line that an alert is raised by.
+pub const ALERT_TEXT: usize = 300;
+/// Pairs of an alert and a process that are looked after; what is beyond is not.
+pub const ALERT_WATCHED: usize = 4096;
+/// Alerts that were raised and are remembered, the newest.
+pub const ALERTS_KEPT: usize = 1000;
+/// Alerts that wait for a catalogue that cannot be written; the oldest is lost beyond it.
+pub const ALERTS_UNWRITTEN: usize = 1000;
+
 // ---- masking ----
 
 /// Rules of the user's for secrets.

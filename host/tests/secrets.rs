@@ -14,9 +14,12 @@ echo 'GET /?password=hunter2-and-more HTTP/1.1'
 echo 'Traceback (most recent call last):' >&2
 echo '  File \"shop.py\", line 3, in cart' >&2
 echo \"ValueError: cannot reach postgres://shop:$SHOP_SECRET@db/shop\" >&2
+echo \"of $CUSTOMER with acme_0815\"
 echo done
 ";
 const SECRET: &str = "correct-horse-battery";
+/// What nobody would take for a secret, and the user says is one.
+const CUSTOMER: &str = "mueller-und-soehne";
 /// A secret on the command line, which whoever starts the process again has to know.
 const OPTION: &str = "staple-and-more";
 
@@ -35,7 +38,9 @@ fn state_files(project: &Project) -> Vec<PathBuf> {
 #[test]
 fn secrets_are_masked_before_anything_is_stored_or_shown() {
     let project = Project::new(&format!(
-        "[process.api]\ncommand = \"sh say.sh --token {OPTION}\"\nrestart = \"never\"\nenv = {{ SHOP_SECRET = \"{SECRET}\" }}\n"
+        "[secrets]\nenv = [\"CUSTOMER\"]\npatterns = [{{ name = \"acme\", regex = 'acme_[0-9]+' }}]\n[process.api]\n\
+         command = \"sh say.sh --token {OPTION}\"\nrestart = \"never\"\n\
+         env = {{ SHOP_SECRET = \"{SECRET}\", CUSTOMER = \"{CUSTOMER}\" }}\n"
     ));
     project.write("say.sh", SCRIPT);
     project.ok(&["up", "-d"]);
@@ -48,7 +53,14 @@ fn secrets_are_masked_before_anything_is_stored_or_shown() {
         assert!([SECRET, OPTION, "hunter2"].iter().all(|secret| !text.contains(secret)), "{text}");
     }
     assert!(logs.contains("key is [masked:SHOP_SECRET]"), "{logs}");
+    assert!(logs.contains("of [masked:CUSTOMER] with [masked:acme]"), "{logs}");
     assert!(errors.contains("ValueError") && latest.contains("[masked:SHOP_SECRET]"), "{errors}{latest}");
+    // What people and agents say is masked as well, in the note, and in what is written down of the act.
+    let id = serde_json::from_str::<serde_json::Value>(&errors).unwrap()["errors"][0]["id"].clone();
+    let note = format!("the token acme_0816 of {CUSTOMER}, or password=hunter2-and-more");
+    project.ok(&["errors", "resolve", id.as_str().unwrap(), "--note", &note]);
+    let shown = project.ok(&["errors", "show", id.as_str().unwrap()]);
+    assert!(shown.contains("the token [masked:acme] of [masked:CUSTOMER], or password=[masked:"), "{shown}");
     project.ok(&["down"]);
     // Neither in the log nor in the catalogue; the spool and the launch spec are gone with the run.
     let files = state_files(&project);
@@ -59,6 +71,37 @@ fn secrets_are_masked_before_anything_is_stored_or_shown() {
     for file in files {
         let bytes = fs::read(&file).unwrap();
         let holds = |secret: &[u8]| bytes.windows(secret.len()).any(|window| window == secret);
-        assert!(!holds(SECRET.as_bytes()) && !holds(b"hunter2"), "{}", file.display());
+        for secret in [SECRET, "hunter2", CUSTOMER, "acme_081"] {
+            assert!(!holds(secret.as_bytes()), "{secret} in {}", file.display());
+        }
+    }
+}
+
+#[test]
+fn rules_that_are_added_hold_for_what_runs_from_its_next_lines_on() {
+    let check = "[\"sh\", \"-c\", \"echo cannot use $SHOP_SECRET with acme_0816; false\"]";
+    let config = format!(
+        "[process.api]\ncommand = \"sh -c 'while read line; do echo \\\"$line\\\"; done'\"\nenv = {{ SHOP_SECRET = \"{SECRET}\" }}\n\
+         health = {{ exec = {check}, every = \"100ms\", failures = 1, restart = false }}\n"
+    );
+    let project = Project::new(&config);
+    project.ok(&["up", "-d"]);
+    project.ok(&["send", "api", "first acme_0815"]);
+    project.ok(&["wait", "api", "--log", "first acme_0815"]);
+    let rules = "[secrets]\npatterns = [{ name = \"acme\", regex = 'acme_[0-9]+' }]\n";
+    project.write("ostler.toml", &format!("{config}{rules}"));
+    project.ok(&["reload-config"]);
+    project.ok(&["send", "api", "second acme_0815"]);
+    project.ok(&["wait", "api", "--log", r"second \[masked:acme\]"]);
+    // What a check prints is not of the log, and masked as it is, with the secrets of the run.
+    let health = project.run(&["health", "api", "--json"]).stdout;
+    assert!(health.contains("cannot use [masked:SHOP_SECRET] with [masked:acme]"), "{health}");
+    let diagnosis = project.ok(&["diagnose", "api"]);
+    assert!(!health.contains(SECRET) && !diagnosis.contains(SECRET), "{health}{diagnosis}");
+    project.ok(&["down"]);
+    for file in state_files(&project) {
+        let bytes = fs::read(&file).unwrap();
+        let holds = bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
+        assert!(!holds, "{}", file.display());
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::types::{ApiError, Caller, Diagnosis, ErrorKind, RunView};
 use super::wait::describe;
 use super::{Api, mask, view};
-use crate::config::Command;
 use crate::model::{Exit, Line, OUT_OF_MEMORY};
 use crate::store::RunRecord;
 use crate::supervisor::{Handle, Snapshot, State};
@@ -27,6 +26,7 @@ impl Api {
             Some(run) => (self.errors(run, ERRORS).await, self.tail(run, TAIL).await),
             None => (Vec::new(), Vec::new()),
         };
+        let rules = self.parts.secrets.current();
         let mut hints = self.seen_hints(&handle, &snapshot).await;
         hints.extend(own_hints(&handle, &snapshot, &runs, &errors));
         hints.extend(self.limit_hints(&handle, &snapshot).await);
@@ -35,17 +35,15 @@ impl Api {
         let cursor = newest.map_or_else(|| self.parts.store.newest(), |line| line.seq);
         let config = handle.config();
         Ok(Diagnosis {
-            summary: summary(&snapshot, &errors),
-            command: match &config.command {
-                Command::Words(words) => mask::line(words),
-                Command::Shell(script) => mask::text(script),
-            },
+            // What checks saw, and commands of others, are not of the log.
+            summary: rules.mask(&summary(&snapshot, &errors)),
+            command: mask::command(&rules, &config.command),
             cwd: config.cwd.display().to_string(),
             process: view::of(snapshot).await,
-            runs,
+            runs: runs.into_iter().map(|run| RunView { how: rules.mask(&run.how), ..run }).collect(),
             errors,
             tail,
-            hints,
+            hints: hints.iter().map(|hint| rules.mask(hint)).collect(),
             cursor: self.parts.store.cursor(cursor).to_string(),
         })
     }

@@ -58,6 +58,7 @@ impl Api {
             Request::ReopenError(mark) => {
                 self.reopen_error(caller, mark).await.map(|view| Response::ReopenError(Box::new(view)))
             }
+            Request::Alerts(request) => self.alerts(caller, request).await.map(Response::Alerts),
             Request::Plugins {} => self.plugins(caller).await.map(Response::Plugins),
             Request::Doctor {} => self.doctor(caller).await.map(Response::Doctor),
             Request::Status {} => self.status(caller).await.map(Response::Status),

@@ -160,7 +160,9 @@ impl Api {
         verb: &'static str,
         state: ErrorState,
     ) -> Result<ErrorView, ApiError> {
-        let note = mark.note.as_deref().map(str::trim).filter(|note| !note.is_empty()).map(str::to_owned);
+        let note = mark.note.as_deref().map(str::trim).filter(|note| !note.is_empty());
+        // Masked before anything is done with it: it is stored and shown to others.
+        let note = note.map(|note| self.parts.secrets.mask(note));
         let act = Act { verb, target: shown(&mark.id), detail: shown(note.as_deref().unwrap_or_default()) };
         let (api, by) = (self.clone(), caller.client.clone());
         let marked = async move {

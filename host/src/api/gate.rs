@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tracing::error;
 
 use super::types::{ApiError, Caller, ErrorKind};
+use crate::mask::RulesInForce;
 use crate::model::Time;
 use crate::store::{AuditEntry, Catalogue, CatalogueError};
 
@@ -31,6 +32,8 @@ pub(super) struct Gate {
     catalogue: Arc<Catalogue>,
     /// What is to be written, in order: more than one only while the disk is full.
     unwritten: Arc<Mutex<VecDeque<Entry>>>,
+    /// What is masked in entries: what callers say is theirs, and what failed may tell more than it should.
+    secrets: RulesInForce,
 }
 
 /// An audit entry that owns its texts.
@@ -42,8 +45,8 @@ struct Entry {
 }
 
 impl Gate {
-    pub(super) fn new(catalogue: Arc<Catalogue>) -> Self {
-        Self { catalogue, unwritten: Arc::default() }
+    pub(super) fn new(catalogue: Arc<Catalogue>, secrets: RulesInForce) -> Self {
+        Self { catalogue, unwritten: Arc::default(), secrets }
     }
 
     /// Runs `act` if the caller may, and writes the outcome into the audit log. What has begun goes on, and is
@@ -71,6 +74,11 @@ impl Gate {
             Ok(()) => "ok".to_owned(),
             Err(error) => format!("failed: {error}"),
         };
+        let rules = self.secrets.current();
+        let Act { verb, target, detail } = act;
+        let act = Act { verb, target: rules.mask(&target), detail: rules.mask(&detail) };
+        let (caller, outcome) =
+            (Caller { client: rules.mask(&caller.client), ..caller }, rules.mask(&outcome));
         let entry = Entry { time: Time::now(), caller, act, outcome };
         let written = tokio::task::spawn_blocking(move || gate.write_in_order(entry)).await;
         if let Ok(Err(error)) = written {

@@ -7,8 +7,9 @@ use tokio::task::JoinSet;
 
 use super::types::{ApiError, Caller, ProcessView};
 use super::wait::describe;
-use super::{Api, view};
+use super::{Api, mask, view};
 use crate::bounds;
+use crate::mask::InForce;
 use crate::model::Time;
 use crate::supervisor::{Checked, Handle, Looked, State};
 
@@ -89,7 +90,8 @@ impl Api {
         }
         let mut views = tasks.join_all().await;
         views.sort_by_key(|(place, _)| *place);
-        Ok(views.into_iter().map(|(_, view)| view).collect())
+        let rules = self.parts.secrets.current();
+        Ok(views.into_iter().map(|(_, view)| masked(&rules, view)).collect())
     }
 }
 
@@ -119,6 +121,16 @@ async fn check(handle: &Handle) -> HealthView {
         }
     };
     HealthView { process, verdict, check, saw, latency_ms, recent, doubts: Vec::new() }
+}
+
+/// Masks what checks are and what they saw: commands, and what these printed.
+fn masked(rules: &InForce, mut view: HealthView) -> HealthView {
+    view.check = view.check.map(|check| mask::text(rules, &check));
+    view.saw = rules.mask(&view.saw);
+    for look in &mut view.recent {
+        look.saw = rules.mask(&look.saw);
+    }
+    view
 }
 
 fn check_view(looked: &Looked) -> CheckView {

@@ -12,6 +12,7 @@ use super::requests::RequestStats;
 use super::types::{ApiError, Caller, ErrorKind, ProcessView, Surface};
 use super::{Api, mask, settings, view};
 use crate::config::{Command, Environment, Origin};
+use crate::mask::InForce;
 use crate::shim::spec::LaunchSpec;
 use crate::supervisor::{Handle, State, procfs};
 
@@ -156,14 +157,15 @@ impl Api {
                 Command::Shell(script) => vec![script.clone()],
             },
         };
-        let (tree, tree_more) = tree(snapshot.pid);
+        let rules = self.parts.secrets.current();
+        let (tree, tree_more) = tree(&rules, snapshot.pid);
         Inspection {
-            reason: snapshot.reason.clone(),
+            reason: snapshot.reason.as_ref().map(|reason| rules.mask(reason)),
             warning: snapshot.warning.clone(),
-            command: if secrets { words } else { mask::words(words.iter().map(String::as_str)) },
+            command: if secrets { words } else { mask::words(&rules, words.iter().map(String::as_str)) },
             cwd: config.cwd.display().to_string(),
-            settings: settings::of(&config),
-            env: env.iter().map(|(name, variable)| env_variable(name, variable, secrets)).collect(),
+            settings: settings::of(&config, &rules),
+            env: env.iter().map(|(name, variable)| env_variable(&rules, name, variable, secrets)).collect(),
             env_problem,
             env_changed,
             tree,
@@ -185,9 +187,14 @@ fn lossy(text: &OsStr) -> String {
     text.to_string_lossy().into_owned()
 }
 
-fn env_variable(name: &OsStr, variable: &crate::config::Variable, secrets: bool) -> EnvVariable {
+fn env_variable(
+    rules: &InForce,
+    name: &OsStr,
+    variable: &crate::config::Variable,
+    secrets: bool,
+) -> EnvVariable {
     let (name, value) = (lossy(name), lossy(&variable.value));
-    let (shown, masked) = if secrets { (value, false) } else { mask::value(&name, &value) };
+    let (shown, masked) = if secrets { (value, false) } else { mask::value(rules, &name, &value) };
     let (origin, file) = match &variable.origin {
         Origin::Inherited => (EnvOrigin::Inherited, None),
         Origin::File(path) => (EnvOrigin::File, Some(path.clone())),
@@ -215,7 +222,7 @@ fn changed(now: &Environment, then: &[(OsString, OsString)]) -> Vec<String> {
     names.into_iter().collect()
 }
 
-fn tree(root: Option<u32>) -> (Vec<TreeProcess>, usize) {
+fn tree(rules: &InForce, root: Option<u32>) -> (Vec<TreeProcess>, usize) {
     let Some(root) = root else { return (Vec::new(), 0) };
     let pids = procfs::tree(root);
     let listed: Vec<TreeProcess> = pids
@@ -224,15 +231,15 @@ fn tree(root: Option<u32>) -> (Vec<TreeProcess>, usize) {
         .map(|pid| TreeProcess {
             pid: *pid,
             parent: procfs::parent(*pid),
-            command: shown_command(&procfs::command_line(*pid)),
+            command: shown_command(rules, &procfs::command_line(*pid)),
             ports: procfs::listening_ports(&[*pid]).into_iter().collect(),
         })
         .collect();
     (listed, pids.len().saturating_sub(TREE))
 }
 
-fn shown_command(words: &[String]) -> String {
-    let command = mask::words(words.iter().map(String::as_str)).join(" ");
+fn shown_command(rules: &InForce, words: &[String]) -> String {
+    let command = mask::words(rules, words.iter().map(String::as_str)).join(" ");
     let mut shown: String = command.chars().take(COMMAND_CHARS).collect();
     if command.chars().nth(COMMAND_CHARS).is_some() {
         shown.push('…');
@@ -280,13 +287,14 @@ mod tests {
             .unwrap();
         // Its words are known a moment after it was spawned.
         std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0]).unwrap();
-        let (listed, more) = tree(Some(child.id()));
+        let rules = crate::mask::RulesInForce::default().current();
+        let (listed, more) = tree(&rules, Some(child.id()));
         assert_eq!((listed.len(), more), (1, 0));
         assert_eq!(listed[0].command, "/bin/sh -c echo; read line sh --token=****");
         assert_eq!(listed[0].parent, Some(std::process::id()));
         assert_eq!(shim_of(child.id(), State::Running), None);
         drop(child.stdin.take());
         child.wait().unwrap();
-        assert_eq!(tree(None), (Vec::new(), 0));
+        assert_eq!(tree(&rules, None), (Vec::new(), 0));
     }
 }

@@ -1,34 +1,15 @@
 //! Which values are secrets, by their variable's name and by their look, and how they are shown instead.
 //!
 //! Only for what Ostler itself shows of a configuration: what processes print is not its business. Errs on the side of
-//! hiding: a harmless value that is hidden can be looked up where it was set.
+//! hiding: a harmless value that is hidden can be looked up where it was set. What the log's rules find, the user's
+//! among them, is masked besides, as it is there.
+
+use crate::config::Command;
+use crate::mask::{InForce, may_be_secret_name};
 
 /// What stands for a secret.
 const MASK: &str = "****";
 
-/// Words in the name of a variable, between `_`, `-` and `.`, that make its value a secret.
-const WORDS: [&str; 16] = [
-    "APIKEY",
-    "AUTH",
-    "AUTHORIZATION",
-    "COOKIE",
-    "CREDENTIAL",
-    "CREDENTIALS",
-    "CREDS",
-    "DSN",
-    "KEY",
-    "KEYS",
-    "PASS",
-    "PAT",
-    "PWD",
-    "SALT",
-    "TOKEN",
-    "TOKENS",
-];
-/// The same, wherever they stand in the name.
-const PARTS: [&str; 4] = ["PASSPHRASE", "PASSWD", "PASSWORD", "SECRET"];
-/// Names that look like secrets and are known to be none.
-const HARMLESS: [&str; 3] = ["OLDPWD", "PWD", "SSH_AUTH_SOCK"];
 /// How well-known kinds of secrets begin, whatever the variable is called.
 const BEGINNINGS: [&str; 12] = [
     "AKIA",
@@ -45,65 +26,65 @@ const BEGINNINGS: [&str; 12] = [
     "-----BEGIN",
 ];
 
-/// Returns whether a variable, or an option, of this name is one that holds secrets: all whose values are masked in the
-/// log, and more, since nothing is lost by it here.
-pub(super) fn is_secret_name(name: &str) -> bool {
-    if crate::mask::is_secret_name(name) {
-        return true;
-    }
-    let name = name.trim_start_matches('-').to_ascii_uppercase();
-    if HARMLESS.contains(&name.as_str()) {
-        return false;
-    }
-    PARTS.iter().any(|part| name.contains(part))
-        || name.split(['_', '-', '.']).any(|word| WORDS.contains(&word))
-        || name.ends_with("TOKEN")
+/// Returns whether a variable, or an option, of this name might be one that holds secrets.
+fn is_secret_name(rules: &InForce, name: &str) -> bool {
+    rules.is_secret(name) || (may_be_secret_name(name) && !rules.is_harmless(name))
 }
 
 /// Returns what is shown of a variable's value, and whether that is less than all of it.
-pub(super) fn value(name: &str, value: &str) -> (String, bool) {
+pub(super) fn value(rules: &InForce, name: &str, value: &str) -> (String, bool) {
     if value.is_empty() {
         return (String::new(), false);
     }
-    if is_secret_name(name) || BEGINNINGS.iter().any(|beginning| value.starts_with(beginning)) {
+    let looks_secret = BEGINNINGS.iter().any(|beginning| value.starts_with(beginning));
+    if is_secret_name(rules, name) || (looks_secret && !rules.is_harmless(name)) {
         return (MASK.to_owned(), true);
     }
-    let shown = text(value);
+    let shown = text(rules, value);
     let masked = shown != value;
     (shown, masked)
 }
 
 /// Returns the words of a command with their secrets masked: `--token x`, `--token=x`, `TOKEN=x`, and what
 /// [`text`] finds.
-pub(super) fn words<'w>(words: impl IntoIterator<Item = &'w str>) -> Vec<String> {
+pub(super) fn words<'w>(rules: &InForce, words: impl IntoIterator<Item = &'w str>) -> Vec<String> {
     let mut after_option = false;
     words
         .into_iter()
         .map(|word| {
             let is_value = std::mem::take(&mut after_option);
-            if let Some((name, _)) = word.split_once('=').filter(|(name, _)| is_secret_name(name)) {
+            if let Some((name, _)) = word.split_once('=').filter(|(name, _)| is_secret_name(rules, name)) {
                 return format!("{name}={MASK}");
             }
             if is_value && !word.starts_with('-') {
                 return MASK.to_owned();
             }
-            after_option = word.starts_with("--") && is_secret_name(word);
-            text(word)
+            after_option = word.starts_with("--") && is_secret_name(rules, word);
+            text(rules, word)
         })
         .collect()
 }
 
+/// Returns a command as it would be typed, with its secrets masked.
+pub(super) fn command(rules: &InForce, command: &Command) -> String {
+    match command {
+        Command::Words(words) => line(rules, words),
+        Command::Shell(script) => text(rules, script),
+    }
+}
+
 /// Returns a command as one line, as a shell would read it, with its secrets masked.
-pub(super) fn line(command: &[String]) -> String {
-    let words = words(command.iter().map(String::as_str)).into_iter();
+fn line(rules: &InForce, command: &[String]) -> String {
+    let words = words(rules, command.iter().map(String::as_str)).into_iter();
+    let is_masked = |word: &str| word.contains(MASK) || word.contains("[masked:");
     let quoted =
-        words.map(|word| if word.contains(MASK) { word } else { shell_words::quote(&word).into_owned() });
+        words.map(|word| if is_masked(&word) { word } else { shell_words::quote(&word).into_owned() });
     quoted.collect::<Vec<_>>().join(" ")
 }
 
 /// Returns a text in which the passwords of addresses (`scheme://user:password@host`) and of connection strings
-/// (`Password=…;`, `?password=…`) are masked.
-pub(super) fn text(text: &str) -> String {
+/// (`Password=…;`, `?password=…`) are masked, and what the log's rules find.
+pub(super) fn text(rules: &InForce, text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("://") {
@@ -123,11 +104,11 @@ pub(super) fn text(text: &str) -> String {
         }
     }
     shown.push_str(rest);
-    mask_pairs(&shown)
+    rules.mask(&mask_pairs(rules, &shown))
 }
 
 /// Masks what follows `password=` and the like up to `;`, `&` or a blank.
-fn mask_pairs(text: &str) -> String {
+fn mask_pairs(rules: &InForce, text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('=') {
@@ -135,7 +116,7 @@ fn mask_pairs(text: &str) -> String {
         shown.push_str(before);
         let name = before[..at].rsplit([';', '&', '?', ' ', ',']).next().unwrap_or_default();
         let end = after.find([';', '&', ' ']).unwrap_or(after.len());
-        if end > 0 && is_secret_name(name) {
+        if end > 0 && is_secret_name(rules, name) {
             shown.push_str(MASK);
             rest = &after[end..];
         } else {
@@ -148,31 +129,33 @@ fn mask_pairs(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::mask::{ProjectRules, Rules, RulesInForce, UserRule};
+
+    fn rules() -> Arc<InForce> {
+        RulesInForce::default().current()
+    }
 
     #[test]
-    fn names_that_hold_secrets_are_known() {
-        for name in ["API_KEY", "--token", "AccountKey", "KEYS_OF_SHOP", "MYSECRETX"] {
-            assert!(is_secret_name(name), "{name}");
-        }
-        for name in [
-            "PWD",
-            "OLDPWD",
-            "HOME",
-            "PATH",
-            "KEYBOARD",
-            "MONKEY",
-            "TOKENIZERS_PARALLELISM",
-            "GIT_AUTHOR_NAME",
-            "SSH_AUTH_SOCK",
-            "COMPASS",
-            "PORT",
-            "PATTERN",
-        ] {
-            assert!(!is_secret_name(name), "{name}");
-        }
+    fn what_the_user_says_of_names_and_secrets_counts() {
+        let acme = UserRule::new("acme", "acme_[0-9]+", None).unwrap();
+        let rules = RulesInForce::new(ProjectRules {
+            rules: Rules::new(vec![acme]).unwrap(),
+            env: vec!["CUSTOMER".into()],
+            not_env: vec!["DEMO_TOKEN".into()],
+            ..ProjectRules::default()
+        });
+        let rules = rules.current();
+        let shown = |name, text| value(&rules, name, text).0;
+        assert_eq!(shown("CUSTOMER", "x"), "****");
+        assert_eq!(shown("DEMO_TOKEN", "sk-demo"), "sk-demo");
+        assert_eq!(shown("OTHER", "of acme_01"), "of [masked:acme]");
+        let typed = Command::Words(["serve", "acme_01", "--demo"].map(str::to_owned).to_vec());
+        assert_eq!(command(&rules, &typed), "serve [masked:acme] --demo");
     }
 
     #[test]
@@ -187,9 +170,9 @@ mod tests {
             ("****", "-----BEGIN PRIVATE KEY-----\nabc"),
             ("http://localhost:8000/a=b", "http://localhost:8000/a=b"),
         ] {
-            assert_eq!(value("URL", whole), (shown.to_owned(), shown != whole));
+            assert_eq!(value(&rules(), "URL", whole), (shown.to_owned(), shown != whole));
         }
-        assert_eq!(value("TOKEN", ""), (String::new(), false));
+        assert_eq!(value(&rules(), "TOKEN", ""), (String::new(), false));
     }
 
     #[test]
@@ -197,7 +180,7 @@ mod tests {
         let command =
             ["serve", "--token", "hunter2", "--api-key=hunter2", "TOKEN=hunter2", "--token", "--port", "80"];
         assert_eq!(
-            words(command),
+            words(&rules(), command),
             ["serve", "--token", "****", "--api-key=****", "TOKEN=****", "--token", "--port", "80"]
         );
     }
@@ -209,13 +192,13 @@ mod tests {
             password in "[A-Z0-9:@!$%é]{1,12}",
             before in "[a-z= ]{0,9}",
         ) {
-            let shown = text(&format!("{before}db://{user}:{password}@host/x"));
+            let shown = text(&rules(), &format!("{before}db://{user}:{password}@host/x"));
             prop_assert_eq!(shown, format!("{before}db://{user}:****@host/x"));
         }
 
         #[test]
         fn no_text_panics(any in "(?s).{0,60}|[:/@=;&?é]{0,30}") {
-            let _ = value("X", &any);
+            let _ = value(&rules(), "X", &any);
         }
     }
 }

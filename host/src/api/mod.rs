@@ -4,6 +4,7 @@
 //! gate. Starting what runs and stopping what does not are successes; a failure carries what the caller needs next.
 
 mod acts;
+mod alerts;
 mod alive;
 mod attach;
 mod clear;
@@ -30,8 +31,9 @@ mod order;
 mod reload;
 mod requests;
 mod scale;
-mod seen;
 mod search;
+mod secrets;
+mod seen;
 mod settings;
 mod signals;
 mod stats;
@@ -50,6 +52,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub use alerts::{AlertView, AlertsReply, AlertsRequest, alert_rules};
 pub use attach::{AttachedInput, AttachedOutput, Attachment, Ended};
 pub use clear::{ClearLogsReply, ClearLogsRequest, retention};
 pub use error_types::*;
@@ -59,6 +62,7 @@ pub use logs::{cursor_at, cursor_before, is_cursor};
 pub use once::*;
 pub use requests::{RequestStats, RequestWindow, RouteStats, RunRequests};
 pub use search::{LineCount, SearchReply};
+pub use secrets::secret_rules;
 pub use signals::*;
 pub use stats::{ProcessStats, StatsReply, StatsRequest, SystemStats};
 pub use summary_types::*;
@@ -69,8 +73,9 @@ pub use upgrade::UpgradeReply;
 pub use crate::supervisor::Piece;
 
 use crate::bounds;
+use crate::mask::RulesInForce;
 use crate::model::Time;
-use crate::pipeline::{Groups, Pipeline};
+use crate::pipeline::{Alerts, Groups, Pipeline};
 use crate::plugins::PluginStatus;
 use crate::store::{Catalogue, Store};
 use crate::supervisor::{Fleet, Handle, Sampler, Snapshot, State, disk_trouble};
@@ -85,6 +90,9 @@ pub struct Parts {
     pub pipeline: Pipeline,
     /// The kinds of errors.
     pub errors: Groups,
+    pub alerts: Alerts,
+    /// What is masked.
+    pub secrets: RulesInForce,
     pub state_dir: PathBuf,
     /// What `doctor` looks at.
     pub places: doctor::Places,
@@ -112,7 +120,7 @@ pub struct Api {
 impl Api {
     /// Puts the verbs on top of a daemon's parts.
     pub fn new(parts: Parts) -> Self {
-        let gate = Gate::new(Arc::clone(&parts.catalogue));
+        let gate = Gate::new(Arc::clone(&parts.catalogue), parts.secrets.clone());
         let config_file = Arc::new(ConfigFile::new(parts.fleet.file(), parts.config_text.as_deref()));
         let sampler = Sampler::new(Arc::clone(&parts.fleet), &parts.state_dir);
         Self { parts: Arc::new(parts), gate, config_file, sampler }
@@ -121,7 +129,9 @@ impl Api {
     /// Returns every process in the order of the configuration.
     pub async fn list(&self, _caller: &Caller) -> Result<Vec<ProcessView>, ApiError> {
         let snapshots = self.parts.fleet.in_order().iter().map(Handle::snapshot).collect();
-        Ok(view::of_many(snapshots).await)
+        let mut views = view::of_many(snapshots).await;
+        self.add_alerts(&mut views);
+        Ok(views)
     }
 
     /// Returns every plugin found, refused ones with the reason.
@@ -159,6 +169,7 @@ impl Api {
             config: project.file.clone(),
             started: Some(self.parts.started),
             warnings,
+            alerts: self.open_alerts(),
         })
     }
 

@@ -249,6 +249,10 @@ impl Api {
             return Ok(ReloadConfigReply { warning: remark, ..ReloadConfigReply::default() });
         }
         self.parts.store.set_retention(super::clear::retention(&project));
+        self.parts.secrets.replace(super::secret_rules(&project));
+        if old.alerts != project.alerts {
+            self.parts.alerts.set_rules(super::alert_rules(&project));
+        }
         let (api, detail, settings) =
             (self.clone(), differences(&old, &project), changed_settings(&old, &project));
         info!(detail, "the configuration has changed");
@@ -428,6 +432,8 @@ fn changed_settings(old: &Project, new: &Project) -> Vec<String> {
     let settings = [
         (old.keep_logs != new.keep_logs, "how much log is kept"),
         (old.groups != new.groups, "groups"),
+        (old.alerts != new.alerts, "alerts"),
+        (old.secrets != new.secrets, "secrets"),
         (old.name != new.name, "the project's name"),
     ];
     settings.into_iter().filter(|(changed, _)| *changed).map(|(_, words)| words.to_owned()).collect()

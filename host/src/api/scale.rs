@@ -1,11 +1,10 @@
 //! Changes of which processes there are, at a caller's word: add, remove, scale.
 
-use super::Api;
 use super::fleet_types::{AddReply, AddRequest, RemoveReply, ScaleReply};
 use super::gate::Act;
 use super::groups::{NAME_HINT, shown};
 use super::types::{ApiError, Caller, ErrorKind};
-use super::view;
+use super::{Api, mask, view};
 use crate::bounds;
 use crate::config::{ConfigError, NewProcess};
 use crate::model::ProcessName;
@@ -25,7 +24,7 @@ impl Api {
         let project = self.parts.fleet.project();
         let config = process.check(&name, &project.dir).map_err(|error| misdescribed(&error))?;
         let keep = process.written(&name);
-        let detail = format!("{}", config.command);
+        let detail = mask::command(&self.parts.secrets.current(), &config.command);
         let act = Act { verb: "add", target: name.to_string(), detail };
         let (api, reason) = (self.clone(), caller.surface.as_str());
         let cursor = self.parts.store.cursor(self.parts.store.newest()).to_string();

@@ -9,10 +9,11 @@ use crate::config::{
     Check, Command, Condition, HealthLook, InheritEnv, Overlap, PortChoice, ProcessConfig, Reload,
     RestartWhen, Rlimit, RlimitValue, WatchAction,
 };
+use crate::mask::InForce;
 use crate::model::signal_name;
 
 /// Returns the settings in the order of the reference.
-pub(super) fn of(config: &ProcessConfig) -> Vec<Setting> {
+pub(super) fn of(config: &ProcessConfig, rules: &InForce) -> Vec<Setting> {
     let mut settings = Vec::new();
     let mut set = |key: &str, value: String| settings.push(Setting { key: key.to_owned(), value });
     set("shell", matches!(config.command, Command::Shell(_)).to_string());
@@ -41,7 +42,7 @@ pub(super) fn of(config: &ProcessConfig) -> Vec<Setting> {
     set(
         "ready",
         match &config.ready.check {
-            Some(check) => format!("{}, timeout {:?}", check_text(check), config.ready.timeout),
+            Some(check) => format!("{}, timeout {:?}", check_text(check, rules), config.ready.timeout),
             None => "what plugins see in its output, or that it listens".to_owned(),
         },
     );
@@ -50,7 +51,7 @@ pub(super) fn of(config: &ProcessConfig) -> Vec<Setting> {
             HealthLook::Probe { check, every, timeout, delay } => {
                 format!(
                     "{}, every {every:?}, timeout {timeout:?}, delay {}",
-                    check_text(check),
+                    check_text(check, rules),
                     duration(*delay)
                 )
             }
@@ -60,13 +61,13 @@ pub(super) fn of(config: &ProcessConfig) -> Vec<Setting> {
         set("health", format!("{look}, failures {}, then {then}", health.failures));
     }
     let first = match &config.stop.command {
-        Some(command) => format!("command {}", command_text(command)),
+        Some(command) => format!("command {}", mask::command(rules, command)),
         None => signal(config.stop.signal),
     };
     set("stop", format!("{first}, SIGKILL after {:?}", config.stop.grace));
     match &config.reload {
         Some(Reload::Signal(number)) => set("reload", signal(*number)),
-        Some(Reload::Command(command)) => set("reload", command_text(command)),
+        Some(Reload::Command(command)) => set("reload", mask::command(rules, command)),
         None => {}
     }
     if let Some(limits) = limits(config) {
@@ -114,16 +115,16 @@ fn restart(config: &ProcessConfig) -> String {
     }
 }
 
-fn check_text(check: &Check) -> String {
+fn check_text(check: &Check, rules: &InForce) -> String {
     match check {
         Check::Log(pattern) => format!("log `{pattern}`"),
         Check::Tcp(address) => format!("tcp {address}"),
         Check::Http(http) => {
             let (low, high) = http.status;
             let body = http.body.as_ref().map(|body| format!(", body `{body}`")).unwrap_or_default();
-            format!("http {}, status {low}..{high}{body}", mask::text(http.url.as_str()))
+            format!("http {}, status {low}..{high}{body}", mask::text(rules, http.url.as_str()))
         }
-        Check::Exec(command) => format!("exec {}", command_text(command)),
+        Check::Exec(command) => format!("exec {}", mask::command(rules, command)),
         Check::Notify => "notify".to_owned(),
     }
 }
@@ -142,13 +143,6 @@ fn limits(config: &ProcessConfig) -> Option<String> {
         }
     }));
     (!parts.is_empty()).then(|| parts.join(", "))
-}
-
-fn command_text(command: &Command) -> String {
-    match command {
-        Command::Words(words) => mask::line(words),
-        Command::Shell(script) => mask::text(script),
-    }
 }
 
 fn signal(number: i32) -> String {
@@ -170,7 +164,8 @@ mod tests {
     use crate::config::{EnvFile, Health, HttpCheck, Limits, PortText, Ready, Schedule, Watch};
 
     fn shown(config: &ProcessConfig) -> String {
-        of(config).iter().map(|setting| format!("{} = {}\n", setting.key, setting.value)).collect()
+        let rules = crate::mask::RulesInForce::default().current();
+        of(config, &rules).iter().map(|setting| format!("{} = {}\n", setting.key, setting.value)).collect()
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::alerts::{AlertView, AlertsReply, AlertsRequest};
 use super::clear::{ClearLogsReply, ClearLogsRequest};
 use super::doctor::Check;
 use super::error_types::{
@@ -81,6 +82,9 @@ pub struct ProcessView {
     /// The port it was given, whether it listens there or not; absent when it was given none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    /// The alerts about it that were raised lately and keep quiet since; told in lists alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<String>,
 }
 
 /// A request on the daemon's socket: one JSON object a line.
@@ -158,6 +162,8 @@ pub enum Request {
     LatestErrors(LatestErrorsRequest),
     ResolveError(MarkError),
     ReopenError(MarkError),
+    /// The alerts that were raised.
+    Alerts(AlertsRequest),
     Plugins {},
     Status {},
     /// What is in force on this machine.
@@ -226,6 +232,7 @@ pub enum Response {
     LatestErrors(LatestErrorsReply),
     ResolveError(Box<ErrorView>),
     ReopenError(Box<ErrorView>),
+    Alerts(AlertsReply),
     Plugins(Vec<PluginStatus>),
     Status(StatusReply),
     Doctor(Vec<Check>),
@@ -309,6 +316,9 @@ pub enum Until {
     /// A line of the process matches this regular expression; lines from the start of its current run count, or
     /// those after `since` when given.
     Log { pattern: String, since: Option<String> },
+    /// An alert about the process is raised, of this name when one is given; those of its current run count, or those
+    /// after `since`.
+    Alert { alert: Option<String>, since: Option<String> },
 }
 
 /// Why a wait ended.
@@ -331,6 +341,9 @@ pub struct WaitReply {
     pub process: ProcessView,
     /// The line that matched.
     pub line: Option<Line>,
+    /// The alert that was raised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<AlertView>,
     /// The last lines of the run, when the outcome is not `met`: the most serious kept first.
     pub tail: Vec<Line>,
     /// Reads on after what this reply has seen.
@@ -464,6 +477,9 @@ pub struct StatusReply {
     pub started: Option<Time>,
     /// What is wrong with Ostler itself, such as a full disk.
     pub warnings: Vec<String>,
+    /// The alerts that were raised lately and keep quiet since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<AlertView>,
 }
 
 /// What kind of refusal or failure it was; surfaces map it to their own codes.

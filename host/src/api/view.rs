@@ -48,5 +48,6 @@ fn of_one(snapshot: Snapshot, ports: Vec<u16>) -> ProcessView {
         status: snapshot.status,
         next: snapshot.next_due,
         port: snapshot.port.filter(|_| alive),
+        alerts: Vec::new(),
     }
 }

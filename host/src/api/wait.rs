@@ -1,4 +1,4 @@
-//! Waiting for a process to be ready, to end, or to say something; and why it will not.
+//! Waiting for a process to be ready, to end, to say something, or to raise an alert; and why it will not.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const DRAIN_WAIT: Duration = Duration::from_secs(5);
 const PLUGINS_WAIT: Duration = Duration::from_secs(30);
 
 /// How a wait ended: the outcome, in words, and the line that matched.
-type Ended = (WaitOutcome, String, Option<Line>);
+pub(super) type Ended = (WaitOutcome, String, Option<Line>);
 
 impl Api {
     /// Waits until something is so, until it cannot become so any more, or until time is over. Of a name that means
@@ -40,6 +40,7 @@ impl Api {
     ) -> Result<WaitReply, ApiError> {
         let timeout = Duration::from_millis(request.timeout_ms).min(bounds::MCP_WAIT);
         let deadline = Instant::now() + timeout;
+        let mut raised = None;
         let (outcome, reason, line) = match &request.until {
             Until::Ready => wait_ready(handle, deadline, timeout).await,
             Until::Exit => wait_exit(handle, deadline, timeout).await,
@@ -47,6 +48,14 @@ impl Api {
                 let pattern = Self::pattern(pattern)?;
                 let since = since.as_deref().map(|text| self.cursor(text)).transpose()?;
                 self.wait_log(handle, &pattern, since, deadline, timeout).await
+            }
+            Until::Alert { alert, since } => {
+                self.known_alert(alert.as_deref())?;
+                let since = since.as_deref().map(|text| self.alerts_since(text)).transpose()?;
+                let (ended, alert) =
+                    self.wait_alert(handle, alert.as_deref(), since, deadline, timeout).await?;
+                raised = alert;
+                ended
             }
         };
         let snapshot = handle.snapshot();
@@ -62,7 +71,17 @@ impl Api {
         };
         let seen = line.as_ref().or(tail.last()).map_or_else(|| self.parts.store.newest(), |line| line.seq);
         let cursor = self.parts.store.cursor(seen).to_string();
-        Ok(WaitReply { outcome, reason, process: view::of(snapshot).await, line, tail, cursor })
+        // What a check saw is not of the log.
+        let reason = self.parts.secrets.mask(&reason);
+        Ok(WaitReply {
+            outcome,
+            reason,
+            process: view::of(snapshot).await,
+            line,
+            alert: raised,
+            tail,
+            cursor,
+        })
     }
 
     /// Waits until all output of an ended run is in the log, or for a bounded time.

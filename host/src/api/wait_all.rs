@@ -20,7 +20,7 @@ impl Api {
             let (api, handle, request) = (self.clone(), handle.clone(), request.clone());
             waits.spawn(async move { api.wait_one(&handle, &request).await });
         }
-        let one_is_enough = matches!(request.until, Until::Log { .. });
+        let one_is_enough = matches!(request.until, Until::Log { .. } | Until::Alert { .. });
         let mut worst: Option<WaitReply> = None;
         // Dropping the set gives the other waits up.
         while let Some(reply) = waits.join_next().await {

@@ -13,13 +13,13 @@ use super::stream::StreamReader;
 use super::wire::{FrameError, FrameReader, Hello, HelloReply, VERSION, frame};
 use crate::api::doctor::Check;
 use crate::api::{
-    AddReply, AddRequest, ApiError, AttachReply, ClearLogsReply, ClearLogsRequest, CreateGroup, Diagnosis,
-    DownReply, ErrorKind, ErrorView, ErrorsReply, ErrorsRequest, FeedReply, FeedRequest, GroupView,
-    HealthView, Inspection, LatestErrorsReply, LatestErrorsRequest, LogSummary, LogSummaryRequest, LogsReply,
-    LogsRequest, MarkError, ProcessView, ReloadConfigReply, ReloadReply, RemoveReply, Request, Response,
-    RunEndReply, RunEndRequest, RunReply, RunRequest, ScaleReply, SearchReply, SendReply, SendRequest,
-    SignalReply, SignalRequest, StartReply, StatsReply, StatsRequest, StatusReply, StopReply, TailRequest,
-    UpReply, UpgradeReply, WaitReply, WaitRequest,
+    AddReply, AddRequest, AlertsReply, AlertsRequest, ApiError, AttachReply, ClearLogsReply,
+    ClearLogsRequest, CreateGroup, Diagnosis, DownReply, ErrorKind, ErrorView, ErrorsReply, ErrorsRequest,
+    FeedReply, FeedRequest, GroupView, HealthView, Inspection, LatestErrorsReply, LatestErrorsRequest,
+    LogSummary, LogSummaryRequest, LogsReply, LogsRequest, MarkError, ProcessView, ReloadConfigReply,
+    ReloadReply, RemoveReply, Request, Response, RunEndReply, RunEndRequest, RunReply, RunRequest,
+    ScaleReply, SearchReply, SendReply, SendRequest, SignalReply, SignalRequest, StartReply, StatsReply,
+    StatsRequest, StatusReply, StopReply, TailRequest, UpReply, UpgradeReply, WaitReply, WaitRequest,
 };
 use crate::plugins::PluginStatus;
 
@@ -250,6 +250,10 @@ impl Client {
 
     pub async fn add(&mut self, request: AddRequest) -> Result<AddReply, ClientError> {
         ask!(self, Request::Add(request), Add).map(|reply| *reply)
+    }
+
+    pub async fn alerts(&mut self, request: AlertsRequest) -> Result<AlertsReply, ClientError> {
+        ask!(self, Request::Alerts(request), Alerts)
     }
 
     pub async fn clear_logs(&mut self, request: ClearLogsRequest) -> Result<ClearLogsReply, ClientError> {

@@ -76,6 +76,9 @@ pub(super) fn project(
     let names = depends::Names { processes: read.names("process"), groups: read.names("group") };
     depends::check(source, dependencies, names, &mut project, checker.problems);
     groups::check(&mut checker, file.group, memberships, &read, &mut project);
+    project.alerts = checker.alerts(file.alert, &read, &project.groups);
+    checker.is_damaged = read.is_damaged(&["secrets"]);
+    project.secrets = checker.secrets(file.secrets);
     project.plugins =
         file.plugin.into_iter().map(|(name, table)| (name.into_inner(), plugin(table))).collect();
     let patterns = file.logs.patterns.map(|files| checker.paths(files)).unwrap_or_default();
@@ -308,7 +311,7 @@ impl Checker<'_, '_> {
     }
 
     /// Tells whether a variable may have this name, and reports it when not.
-    fn is_variable(&mut self, name: &Spanned<String>) -> bool {
+    pub fn is_variable(&mut self, name: &Spanned<String>) -> bool {
         let is_name = !name.get_ref().is_empty() && !name.get_ref().contains(['=', '\0']);
         if !is_name {
             self.report(name.span(), "the name of a variable may not be empty or hold `=`", None);

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::file_watch::{AlertTable, SecretsTable};
 use super::shapes::{
     CountValue, DependsOnValue, EnvValue, InheritEnvValue, PortValue, ReloadValue, RestartValue,
     ScheduleValue, SecondsValue, SizeValue, StatusValue, StringOrList, TcpValue, WatchValue,
@@ -37,6 +38,11 @@ pub(super) struct ConfigFile {
     pub group: BTreeMap<Spanned<String>, GroupTable>,
     /// About reading the output of processes.
     pub logs: LogsTable,
+    /// What is told of at once, each alert by its name. Default: nothing is.
+    #[schemars(with = "BTreeMap<String, AlertTable>")]
+    pub alert: BTreeMap<Spanned<String>, AlertTable>,
+    /// What is masked besides what is masked anyway.
+    pub secrets: SecretsTable,
     /// Settings of plugins, each by the plugin's name.
     #[schemars(with = "BTreeMap<String, PluginTable>")]
     pub plugin: BTreeMap<Spanned<String>, PluginTable>,

@@ -15,6 +15,7 @@
 mod endpoint;
 mod process;
 mod types;
+mod watch;
 
 mod command;
 mod error;
@@ -24,9 +25,11 @@ mod added;
 mod load;
 
 mod check;
+mod check_alerts;
 mod check_limits;
 mod check_logs;
 mod check_looks;
+mod check_secrets;
 mod check_triggers;
 mod cron;
 mod depends;
@@ -34,6 +37,7 @@ mod detect;
 mod envfile;
 mod environment;
 mod file;
+mod file_watch;
 mod glob;
 mod groups;
 mod patterns;
@@ -63,3 +67,4 @@ pub use process::{
 pub use schema::{config_schema, patterns_schema};
 pub use types::{LogPattern, PluginConfig, Project};
 pub use units::{UnitError, parse_bytes, parse_duration, parse_duration_range};
+pub use watch::{Alert, Rate, SecretPattern, Secrets};

@@ -103,7 +103,8 @@ fn byte_regex(source: Source<'_>, text: Spanned<String>, problems: &mut Vec<Prob
     compiles(source, text, compiled, problems)
 }
 
-fn compiles(
+/// Returns the text of a regular expression that was compiled; `problems` gets the reason when it could not be.
+pub(super) fn compiles(
     source: Source<'_>,
     text: Spanned<String>,
     compiled: Result<(), regex::Error>,

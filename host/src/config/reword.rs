@@ -13,7 +13,7 @@ use super::suggest;
 const PLANNED: [(&str, &[&str]); 2] = [("process", &["adapter"]), ("", &["daemon", "rules"])];
 
 /// Tables of the top level.
-const SECTIONS: [&str; 5] = ["project", "process", "group", "logs", "plugin"];
+const SECTIONS: [&str; 7] = ["project", "process", "group", "logs", "alert", "secrets", "plugin"];
 
 /// Returns message and hint for an error of shape at a place.
 pub(super) fn shape_error(message: &str, place: &Place) -> (String, Option<String>) {
@@ -57,7 +57,7 @@ pub(super) fn syntax_error(message: &str) -> String {
 pub(super) fn definition(path: &[Step]) -> String {
     match path {
         [Step::Key(section), Step::Key(name)]
-            if matches!(section.as_str(), "process" | "group" | "plugin") =>
+            if matches!(section.as_str(), "process" | "group" | "alert" | "plugin") =>
         {
             format!("{section} `{}` is defined", shown(name))
         }
@@ -141,7 +141,11 @@ fn location(path: &[Step]) -> String {
 /// Splits a path into the part that is a `[section]` and the part that is a key in it.
 fn split_section(path: &[Step]) -> (&[Step], &[Step]) {
     let length = match path.first() {
-        Some(Step::Key(first)) if matches!(first.as_str(), "process" | "group" | "plugin" | "pattern") => 2,
+        Some(Step::Key(first))
+            if matches!(first.as_str(), "process" | "group" | "alert" | "plugin" | "pattern") =>
+        {
+            2
+        }
         _ => 1,
     };
     path.split_at(length.min(path.len()))

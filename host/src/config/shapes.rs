@@ -250,3 +250,8 @@ number_or_text!(
     SecondsValue, "an integer or a string such as \"10m\"",
     { "type": "integer", "minimum": 1 }, { "type": "string" }
 );
+number_or_text!(
+    /// A group of a regular expression, by its number or its name.
+    CaptureValue, "an integer or a string",
+    { "type": "integer", "minimum": 0 }, { "type": "string" }
+);

@@ -1,7 +1,7 @@
 //! Owns "did you mean": the nearest known word to one that is not known.
 
 /// Names other tools give to our keys; nobody should have to look these up.
-const ALIASES: [(&str, &str); 38] = [
+const ALIASES: [(&str, &str); 41] = [
     ("cmd", "command"),
     ("run", "command"),
     ("exec", "command"),
@@ -40,6 +40,9 @@ const ALIASES: [(&str, &str); 38] = [
     ("files", "paths"),
     ("exclude", "ignore"),
     ("members", "processes"),
+    ("regex", "pattern"),
+    ("cooldown", "window"),
+    ("alerts", "alert"),
 ];
 
 /// Returns the known word that was probably meant, or none when nothing is near.

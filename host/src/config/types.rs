@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::process::{Group, ProcessConfig};
+use super::watch::{Alert, Secrets};
 use crate::bounds;
 use crate::model::{Level, ProcessName};
 
@@ -35,6 +36,9 @@ pub struct Project {
     pub plugins: BTreeMap<String, PluginConfig>,
     /// How much log is kept.
     pub keep_logs: KeepLogs,
+    /// By their names.
+    pub alerts: Vec<Alert>,
+    pub secrets: Secrets,
 }
 
 /// How much log is kept.
@@ -68,6 +72,8 @@ impl Project {
             groups: BTreeMap::new(),
             plugins: BTreeMap::new(),
             keep_logs: KeepLogs::default(),
+            alerts: Vec::new(),
+            secrets: Secrets::default(),
         }
     }
 

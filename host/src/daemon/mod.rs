@@ -34,8 +34,9 @@ pub use takeover::{Inherited, Legacy};
 use crate::api::doctor::Places;
 use crate::api::{Api, Parts};
 use crate::config::{ConfigError, Project};
+use crate::mask::RulesInForce;
 use crate::model::{Event, Time};
-use crate::pipeline::{Groups, Pipeline, Remark, Source};
+use crate::pipeline::{Alerts, Groups, Pipeline, Remark, Source};
 use crate::plugins::{self, Origin, PluginEngine, PluginSettings, REGEX_CLASSIFIER_NAME, Registry};
 use crate::store::{Catalogue, CatalogueError, Limits, Recovery, Store, StoreError};
 use crate::supervisor::{
@@ -93,6 +94,7 @@ pub struct Daemon {
     store: Arc<Store>,
     catalogue: Arc<Catalogue>,
     errors: Groups,
+    alerts: Alerts,
     /// What it has written into the state directory of itself.
     file: ProjectFile,
     state_dir: PathBuf,
@@ -178,6 +180,9 @@ impl Daemon {
         if let Err(error) = self.errors.flush() {
             warn!(%error, "cannot write down the last errors");
         }
+        if let Err(error) = self.alerts.flush() {
+            warn!(%error, "cannot write down the last alerts");
+        }
         if let Err(error) = self.store.flush() {
             warn!(%error, "cannot flush the log");
         }
@@ -213,6 +218,7 @@ impl Daemon {
         warnings.lock().unwrap_or_else(|poison| poison.into_inner()).extend(remarks(&recovery));
         let catalogue = Arc::new(Catalogue::open(&paths.catalogue())?);
 
+        let secrets = RulesInForce::new(crate::api::secret_rules(&project));
         let (events, events_rx) = mpsc::unbounded_channel();
         let context = Arc::new(Context {
             catalogue: Arc::clone(&catalogue),
@@ -226,14 +232,27 @@ impl Daemon {
             events,
             ports: Ports::new(&paths.project_dir, Arc::clone(&catalogue), &paths.port_claims())?,
             lookout: Arc::default(),
+            secrets: secrets.clone(),
         });
         let fleet_slot = Arc::new(OnceLock::new());
         let on_fact = signs_to(Arc::clone(&fleet_slot));
         let errors = Groups::start(Arc::clone(&catalogue), &project.dir)?;
         let load = plugin_loader(paths, &project)?;
-        let taken = errors.clone();
-        let on_event = Arc::new(move |event: &Event| taken.take(event));
-        let pipeline = Pipeline::start(Arc::clone(&store), PIPELINE_THREADS, load, on_fact, on_event)?;
+        let alerts = Alerts::start(Arc::clone(&catalogue), crate::api::alert_rules(&project))?;
+        let (taken, alerted) = (errors.clone(), alerts.clone());
+        let on_event = Arc::new(move |event: &Event| {
+            taken.take(event);
+            alerted.take_event(event);
+        });
+        let pipeline = Pipeline::start(
+            Arc::clone(&store),
+            PIPELINE_THREADS,
+            load,
+            on_fact,
+            on_event,
+            alerts.clone(),
+            secrets.clone(),
+        )?;
         let (acts, acts_rx) = mpsc::unbounded_channel();
         tokio::spawn(pass_on(events_rx, pipeline.clone(), acts));
 
@@ -257,6 +276,8 @@ impl Daemon {
             catalogue: Arc::clone(&catalogue),
             pipeline,
             errors: errors.clone(),
+            alerts: alerts.clone(),
+            secrets,
             state_dir: paths.state_dir.clone(),
             places: Places::from(paths),
             config_text,
@@ -276,6 +297,7 @@ impl Daemon {
             store,
             catalogue,
             errors,
+            alerts,
             begins_anew: earlier.is_none_or(|earlier| earlier.ended || earlier.boot != file.boot),
             file,
             state_dir: paths.state_dir.clone(),

@@ -31,6 +31,7 @@
 mod chars;
 mod exact;
 mod filter;
+mod in_force;
 mod look;
 mod marks;
 mod names;
@@ -52,7 +53,8 @@ use std::sync::LazyLock;
 use memchr::memmem;
 use regex::bytes::RegexSet;
 
-pub use names::is_secret_name;
+pub use in_force::{InForce, ProjectRules, RulesInForce};
+pub use names::{is_secret_name, may_be_secret_name};
 pub use rules::{RuleError, Rules, Secret, UserRule};
 
 use crate::bounds;
@@ -215,7 +217,7 @@ impl Masker {
     /// Returns a part of a line, which may be all of it, with its secrets masked.
     pub fn mask_part<'l>(&self, state: &mut MaskState, part: &'l [u8], ending: Ending) -> Cow<'l, [u8]> {
         let open = ending == Ending::GoesOn;
-        if state.is_at_rest() && self.any_user_rule.is_none() {
+        if state.is_at_rest() && self.any_user_rule.as_ref().is_none_or(|any| !any.is_match(part)) {
             let mut look = Look::new(self, part, open);
             look.run();
             if look.spans.is_empty() {

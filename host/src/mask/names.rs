@@ -182,6 +182,25 @@ const SESSIONS: [&str; 9] = [
     "sid",
     "xsrftoken",
 ];
+/// Words that make a name one that might be a secret's, wherever they stand in it; for looking at names only, since in a
+/// log too much would be hidden by them.
+const LOOSE: [&str; 15] = [
+    "apikey",
+    "auth",
+    "authorization",
+    "cookie",
+    "credential",
+    "credentials",
+    "creds",
+    "dsn",
+    "key",
+    "keys",
+    "pass",
+    "pat",
+    "pwd",
+    "salt",
+    "tokens",
+];
 /// Names that look like secrets and are known to be none.
 const HARMLESS: [&str; 3] = ["oldpwd", "pwd", "ssh_auth_sock"];
 /// Shortest random value under a name of a key or token, in bytes.
@@ -211,6 +230,22 @@ pub fn is_secret_name(name: &str) -> bool {
                     | b"auth"
             )
         })
+}
+
+/// Returns whether a variable, or an option, of this name might hold a secret: all that [`is_secret_name`] knows, and
+/// more. For what is shown of a configuration, where a harmless value that is hidden can be looked up.
+pub fn may_be_secret_name(name: &str) -> bool {
+    let name = name.trim_start_matches('-');
+    if HARMLESS.iter().any(|harmless| name.eq_ignore_ascii_case(harmless)) {
+        return false;
+    }
+    let is_loose = |word: &[u8]| {
+        is_one_of(word, &LOOSE)
+            || ends_with(word, "token")
+            || holds(word, "secret")
+            || PASSWORDS.iter().any(|part| holds(word, part))
+    };
+    is_secret_name(name) || Words::of(name.as_bytes()).iter().any(is_loose)
 }
 
 /// Returns what a name says of its value, or nothing where it is not a secret's.
@@ -406,6 +441,20 @@ mod tests {
     }
 
     #[test]
+    fn names_that_might_be_those_of_secrets_are_more() {
+        for name in
+            ["KEYS_OF_SHOP", "MYSECRETX", "SECRET_NAME", "TOKEN_URL", "MAX_TOKENS", "CACHE_KEY", "--api-key"]
+        {
+            assert!(may_be_secret_name(name), "{name}");
+        }
+        for name in
+            ["PWD", "HOME", "KEYBOARD", "MONKEY", "TOKENIZERS_PARALLELISM", "SSH_AUTH_SOCK", "COMPASS", ""]
+        {
+            assert!(!may_be_secret_name(name), "{name}");
+        }
+    }
+
+    #[test]
     fn names_say_what_their_value_is() {
         for (name, expected) in [
             ("password", Some(Kind::Secret("password"))),
@@ -432,7 +481,7 @@ mod tests {
 
     #[test]
     fn tables_are_sorted() {
-        for table in [ABOUT.as_slice(), &OTHER_TOKENS, &SECRET_KEYS, &SESSIONS] {
+        for table in [ABOUT.as_slice(), &OTHER_TOKENS, &SECRET_KEYS, &SESSIONS, &LOOSE] {
             assert!(table.is_sorted(), "{table:?}");
         }
     }

@@ -26,11 +26,17 @@ pub fn process(view: &ProcessView) -> Value {
     add("ports", (!view.ports.is_empty()).then(|| json!(view.ports.iter().take(PORTS).collect::<Vec<_>>())));
     add("status", view.status.as_deref().map(|status| clean_within(status, STATUS_TOKENS).into()));
     add("next", view.next.map(|next| next.to_string().into()));
+    add(
+        "alerts",
+        (!view.alerts.is_empty()).then(|| json!(view.alerts.iter().take(ALERTS).collect::<Vec<_>>())),
+    );
     Value::Object(object)
 }
 
 /// Tokens of what a process says of itself.
 const STATUS_TOKENS: usize = 60;
+/// Most alerts named of one process.
+const ALERTS: usize = 5;
 /// Most ports shown of one process.
 const PORTS: usize = 20;
 

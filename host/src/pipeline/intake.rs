@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use tracing::warn;
 
+use super::alerts::Alerted;
 use super::events::{self, EventBuilder, Stored};
 use super::lines::{LineSplitter, Lines};
 use super::masking::Masking;
 use super::requests;
 use super::{Fact, Remark, Shared, Source};
 use crate::bounds;
-use crate::mask::Masker;
 use crate::model::{Event, SpoolPosition, Stream, Time};
 use crate::plugins::{Chain, ChainVerdicts, Packed, Subject};
 use crate::shim::{ChunkKind, Count, DoneRecord, SpoolReader, read_done};
@@ -59,6 +59,7 @@ pub(super) struct Intake {
     told_lost: bool,
     masking: Masking,
     events: EventBuilder,
+    alerted: Alerted,
     /// An earlier daemon has stored some of it.
     resumed: bool,
 }
@@ -100,8 +101,9 @@ impl Intake {
         let taken = stored.unwrap_or_default();
         Ok(Self {
             reader: SpoolReader::open(&source.dir, taken)?,
-            masking: Masking::of_run(&source.dir),
+            masking: Masking::of_run(&source.dir, shared.secrets.clone()),
             events: EventBuilder::new(source.run, source.process.clone()),
+            alerted: Alerted::default(),
             subject: Subject { run: source.run, process: source.process, command: source.command },
             dir: source.dir,
             arm: source.arm,
@@ -345,6 +347,7 @@ impl Intake {
             fields: &columns.fields,
         };
         self.events.take(&stored, Instant::now(), &mut |event: &Event| (shared.on_event)(event));
+        shared.alerts.take_lines(&mut self.alerted, self.subject.run, &self.subject.process, &stored);
         columns.clear();
         pending.dirty = false;
         if let Err(error) = self.reader.release(pending.position.low()) {
@@ -356,7 +359,7 @@ impl Intake {
 
 /// Stores a line of Ostler's own in the log of a run that has been taken in to its end.
 pub(super) fn remark_after_end(shared: &Shared, remark: &Remark) {
-    let text = Masker::default().mask_text(&remark.text).into_owned();
+    let text = shared.secrets.mask(&remark.text);
     let text = text.as_bytes();
     let batch = Batch {
         run: remark.run,
@@ -488,9 +491,9 @@ mod tests {
 
     #[test]
     fn a_remark_of_dropped_output_says_how_many_lines_it_was() {
-        let mut pending = Pending::default();
-        pending.push_gap(Count { lines: 12, bytes: 3456 }, 0, Time(1));
-        let remark = String::from_utf8(pending.lines.text.clone()).unwrap();
+        let mut columns = Columns::default();
+        columns.push_gap(Count { lines: 12, bytes: 3456 }, 0, Time(1));
+        let remark = String::from_utf8(columns.lines.text.clone()).unwrap();
         assert_eq!(dropped_lines(&remark), Some(12), "{remark}");
         for other in [
             UNSEEN,

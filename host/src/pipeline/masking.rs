@@ -1,10 +1,10 @@
 //! Masks the lines of one run, before a plugin, the store or anybody else sees them.
 
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::lines::Lines;
-use crate::mask::{Ending, MaskState, Masker, Rules, Secret, is_secret_name};
+use crate::mask::{Ending, MaskState, Masker, RulesInForce, Secret};
 use crate::model::Stream;
 use crate::shim::LaunchSpec;
 
@@ -13,26 +13,42 @@ pub(super) struct Masking {
     masker: Masker,
     stdout: MaskState,
     stderr: MaskState,
+    rules: RulesInForce,
+    /// Which rules the masker is made of.
+    number: u64,
+    /// Where the launch spec is.
+    dir: PathBuf,
+    secrets: Vec<Secret>,
 }
 
 impl Masking {
     /// Makes the masker of the run in `dir`, which knows the values of its secret variables. Where its launch spec
     /// cannot be read any more, only the forms of secrets are known.
-    pub(super) fn of_run(dir: &Path) -> Self {
-        let env = LaunchSpec::read(dir).map(|spec| spec.env).unwrap_or_default();
-        let secrets: Vec<Secret> = env
-            .into_iter()
-            .filter_map(|(name, value)| {
-                let name = name.into_string().ok().filter(|name| is_secret_name(name))?;
-                Some(Secret::new(name, value.into_encoded_bytes()))
-            })
-            .collect();
-        let masker = Masker::new(&Rules::default(), &secrets);
-        Self { masker, stdout: MaskState::default(), stderr: MaskState::default() }
+    pub(super) fn of_run(dir: &Path, rules: RulesInForce) -> Self {
+        let (stdout, stderr) = (MaskState::default(), MaskState::default());
+        let (masker, secrets) = (Masker::default(), Vec::new());
+        let mut masking = Self { masker, stdout, stderr, rules, number: 0, dir: dir.to_owned(), secrets };
+        masking.renew();
+        masking
+    }
+
+    /// Takes up other rules, once there are some.
+    fn renew(&mut self) {
+        if self.rules.number() == self.number {
+            return;
+        }
+        let current = self.rules.current();
+        self.number = current.number();
+        // What is known stays known when the spec cannot be read again.
+        if let Ok(spec) = LaunchSpec::read(&self.dir) {
+            self.secrets = current.secrets_of(spec.env);
+        }
+        self.masker = current.masker_with(&self.secrets);
     }
 
     /// Masks the lines from `first` on, which are all of `stream`.
     pub(super) fn mask(&mut self, stream: Stream, lines: &mut Lines, first: usize) {
+        self.renew();
         let mut other = MaskState::default();
         let state = match stream {
             Stream::Stdout => &mut self.stdout,
@@ -64,7 +80,8 @@ impl Masking {
     }
 
     /// Returns one line of Ostler's own, which may tell what a command has printed, with its secrets masked.
-    pub(super) fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
+    pub(super) fn text<'t>(&mut self, text: &'t str) -> Cow<'t, str> {
+        self.renew();
         self.masker.mask_text(text)
     }
 }
@@ -72,11 +89,15 @@ impl Masking {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mask::{ProjectRules, Rules, UserRule};
 
     fn masking() -> Masking {
-        let secrets = [Secret::new("SHOP_SECRET", "tr0ub4dor-and-3")];
-        let masker = Masker::new(&Rules::default(), &secrets);
-        Masking { masker, stdout: MaskState::default(), stderr: MaskState::default() }
+        let secrets = vec![Secret::new("SHOP_SECRET", "tr0ub4dor-and-3")];
+        let rules = RulesInForce::default();
+        let masker = rules.current().masker_with(&secrets);
+        let mut masking = Masking::of_run(Path::new("/nowhere"), rules);
+        (masking.masker, masking.secrets) = (masker, secrets);
+        masking
     }
 
     fn lines(texts: &[&str]) -> Lines {
@@ -118,5 +139,21 @@ mod tests {
         let mut key = lines(&[body]);
         masking.mask(Stream::Stdout, &mut key, 0);
         assert!(!texts(&key)[0].contains("MIIEow"), "{key:?}");
+    }
+
+    #[test]
+    fn other_rules_are_taken_up_with_the_next_lines_and_what_was_known_stays_known() {
+        let mut masking = masking();
+        let mut before = lines(&["acme_0123 and tr0ub4dor-and-3"]);
+        masking.mask(Stream::Stdout, &mut before, 0);
+        assert_eq!(texts(&before), ["acme_0123 and [masked:SHOP_SECRET]"]);
+        let rule = UserRule::new("acme", "acme_[0-9]+", None).unwrap();
+        masking
+            .rules
+            .replace(ProjectRules { rules: Rules::new(vec![rule]).unwrap(), ..ProjectRules::default() });
+        let mut after = lines(&["acme_0123 and tr0ub4dor-and-3"]);
+        masking.mask(Stream::Stdout, &mut after, 0);
+        assert_eq!(texts(&after), ["[masked:acme] and [masked:SHOP_SECRET]"]);
+        assert_eq!(masking.text("acme_9"), "[masked:acme]");
     }
 }

@@ -10,12 +10,13 @@
 //! ```text
 //!   jobs ──▶ worker ──▶ Intake (one per run): SpoolReader → LineSplitter → Masking → Chain → Store::append → release
 //!              ▲                                                             │
-//!              └── doorbell of the shim ◀── armed when the spool is read dry └─▶ facts, events
+//!              └── doorbell of the shim ◀── armed when the spool is read dry └─▶ facts, events, alerts
 //! ```
 //!
 //! When the store cannot be written (a full disk) a worker keeps the batch and tries again; the spool waits on its
 //! side, bounded by the shim. Nothing here knows how processes are started, and nothing blocks them.
 
+mod alerts;
 mod error_groups;
 mod events;
 mod facts;
@@ -32,17 +33,19 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use tokio::sync::{oneshot, watch};
 
+pub use alerts::{AlertRule, Alerts};
 pub use error_groups::Groups;
 pub use facts::Fact;
 use facts::Facts;
+pub use intake::dropped_lines;
 use requests::Requests;
 pub use requests::{RequestSummary, Route, Window};
-pub use intake::dropped_lines;
 
+use crate::mask::RulesInForce;
 use crate::model::{Event, Level, ProcessName, RunId, Time};
 use crate::plugins::{PluginStatus, Registry};
 use crate::store::Store;
@@ -91,6 +94,18 @@ pub struct Pipeline {
     loaded: watch::Receiver<bool>,
 }
 
+/// A way to the workers that does not keep them.
+pub(crate) struct WeakPipeline(Weak<[Mutex<Sender<Job>>]>);
+
+impl WeakPipeline {
+    /// As [`Pipeline::remark`], as long as there is a pipeline.
+    fn remark(&self, remark: Remark) {
+        if let Some(workers) = self.0.upgrade() {
+            send(&workers, remark.run, Job::Remark(remark));
+        }
+    }
+}
+
 /// What workers and readers share.
 pub(crate) struct Shared {
     pub(crate) store: Arc<Store>,
@@ -100,6 +115,9 @@ pub(crate) struct Shared {
     pub(crate) requests: Requests,
     pub(crate) on_fact: OnFact,
     pub(crate) on_event: OnEvent,
+    pub(crate) alerts: Alerts,
+    /// What is masked.
+    pub(crate) secrets: RulesInForce,
     /// What keeps each worker from taking in output, in words.
     pub(crate) warnings: Mutex<BTreeMap<usize, String>>,
 }
@@ -115,6 +133,8 @@ impl Pipeline {
         load: impl FnOnce() -> Registry + Send + 'static,
         on_fact: OnFact,
         on_event: OnEvent,
+        alerts: Alerts,
+        secrets: RulesInForce,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             store,
@@ -123,6 +143,8 @@ impl Pipeline {
             requests: Requests::default(),
             on_fact,
             on_event,
+            alerts,
+            secrets,
             warnings: Mutex::default(),
         });
         let workers: std::io::Result<Vec<_>> = (0..threads.max(1))
@@ -134,7 +156,13 @@ impl Pipeline {
             loading.registry.get_or_init(load);
             is_loaded.send_replace(true);
         })?;
-        Ok(Self { workers: workers?.into(), shared, loaded })
+        let pipeline = Self { workers: workers?.into(), shared, loaded };
+        pipeline.shared.alerts.speak_through(&pipeline);
+        Ok(pipeline)
+    }
+
+    fn downgrade(&self) -> WeakPipeline {
+        WeakPipeline(Arc::downgrade(&self.workers))
     }
 
     /// Begins to take in a run's output.
@@ -189,8 +217,12 @@ impl Pipeline {
     }
 
     fn send(&self, run: RunId, job: Job) {
-        let index = usize::try_from(run.0).unwrap_or_default() % self.workers.len();
-        // A worker ends only with the pipeline.
-        let _ = self.workers[index].lock().unwrap_or_else(PoisonError::into_inner).send(job);
+        send(&self.workers, run, job);
     }
+}
+
+fn send(workers: &[Mutex<Sender<Job>>], run: RunId, job: Job) {
+    let index = usize::try_from(run.0).unwrap_or_default() % workers.len();
+    // A worker ends only with the pipeline.
+    let _ = workers[index].lock().unwrap_or_else(PoisonError::into_inner).send(job);
 }

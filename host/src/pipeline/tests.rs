@@ -9,7 +9,7 @@ use super::*;
 use crate::model::Stream;
 use crate::plugins::PluginEngine;
 use crate::shim::{SpoolLimits, SpoolWriter};
-use crate::store::LogQuery;
+use crate::store::{Catalogue, LogQuery};
 
 /// Longest wait for anything; reached only when a test fails.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -31,6 +31,7 @@ impl Way {
         let [log, cache, run] = ["log", "cache", "run"].map(|part| dir.path().join(part));
         std::fs::create_dir(&run).unwrap();
         let store = Arc::new(Store::open(&log).unwrap().0);
+        let catalogue = Arc::new(Catalogue::open(&dir.path().join("catalogue.sqlite")).unwrap());
         let (fact, facts) = channel();
         let (event, events) = channel();
         let (fact, event) = (Mutex::new(fact), Mutex::new(event));
@@ -41,6 +42,8 @@ impl Way {
             load,
             Arc::new(move |seen: &Fact| drop(fact.lock().unwrap().send(seen.clone()))),
             Arc::new(move |over: &Event| drop(event.lock().unwrap().send(over.clone()))),
+            Alerts::start(catalogue, Vec::new()).unwrap(),
+            RulesInForce::default(),
         )
         .unwrap();
         let limits = SpoolLimits { file_bytes: 1 << 20, max_bytes: 1 << 24, min_free_bytes: 0 };

@@ -18,7 +18,7 @@ use super::memo::Memo;
 use super::writer::lock;
 
 /// The steps from one format to the next. Never change one that was released: add another.
-pub(super) const MIGRATIONS: [&str; 5] = [
+pub(super) const MIGRATIONS: [&str; 6] = [
     "
     CREATE TABLE runs (
         id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -72,6 +72,7 @@ pub(super) const MIGRATIONS: [&str; 5] = [
     ",
     super::additions::MIGRATION,
     super::error_groups::MIGRATION,
+    super::alerts::MIGRATION,
 ];
 
 /// How long a statement waits for another program that has the file open, such as a person's `sqlite3`.

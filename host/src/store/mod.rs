@@ -41,7 +41,7 @@
 //! are, on a thread of the store's own.
 //!
 //! The **catalogue** is an SQLite file next to the log: runs, what the user wants running, what was added, kinds of
-//! errors, and the audit chain.
+//! errors, alerts, and the audit chain.
 //!
 //! Only this module knows segments and SQLite. It knows nothing of shims, plugins or configuration.
 
@@ -59,11 +59,11 @@ mod keeper;
 mod pack;
 mod steps;
 
-mod literal;
 mod conditions;
 mod field_text;
 mod fields;
 mod frames;
+mod literal;
 mod pattern;
 mod quantity;
 mod reader;
@@ -75,6 +75,7 @@ mod view;
 mod cursor;
 
 mod additions;
+mod alerts;
 mod audit;
 mod catalogue;
 mod checkpoint;
@@ -90,6 +91,7 @@ mod fuzz;
 mod tests;
 
 pub use additions::Addition;
+pub use alerts::{AlertQuery, AlertRecord, AlertsSince};
 pub use audit::{AuditCheck, AuditEntry, AuditRecord};
 pub use catalogue::{Catalogue, CatalogueError, NewRun, ProcessId, RunRecord, Wanted};
 pub use columns::Batch;
@@ -97,10 +99,10 @@ pub use cursor::{Cursor, CursorError};
 pub use error::StoreError;
 pub use error_groups::{ErrorGroup, ErrorHit, ErrorQuery, ErrorRemark, ErrorState, ErrorsSince};
 pub use error_tally::{ErrorEvent, ErrorSeen, ErrorTally};
-#[cfg(any(test, fuzzing))]
-pub use fuzz::fuzz_frame;
 pub use field_text::field_of;
 pub use fields::{FieldFilter, InvalidFilter};
+#[cfg(any(test, fuzzing))]
+pub use fuzz::fuzz_frame;
 pub use keeper::Retention;
 pub use memo::{KnownReady, Memo};
 pub use pattern::{InvalidPattern, Pattern};

@@ -180,7 +180,7 @@ mod tests {
     async fn code(script: &str) -> (Option<i32>, Option<String>) {
         let mut words = LastWords::default();
         let ended = run(&shell(script), PATIENCE, |bytes| words.take(bytes)).await.unwrap();
-        (ended.and_then(|exit| exit.code), words.told())
+        (ended.and_then(|exit| exit.code), words.told(str::to_owned))
     }
 
     #[tokio::test]

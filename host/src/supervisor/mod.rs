@@ -92,6 +92,7 @@ pub use snapshot::{Snapshot, State};
 pub use tail::{Piece, Tail, recent_output};
 
 use crate::config::{Environment, EnvironmentError, ProcessConfig};
+use crate::mask::RulesInForce;
 use crate::model::{Level, ProcessName, RunId, Time};
 use crate::shim::control::Request;
 use crate::store::{Catalogue, Store};
@@ -115,6 +116,8 @@ pub struct Context {
     pub events: mpsc::UnboundedSender<RunEvent>,
     pub ports: Ports,
     pub lookout: Arc<Lookout>,
+    /// What is masked of what runs say of themselves.
+    pub secrets: RulesInForce,
 }
 
 /// How to start a shim.

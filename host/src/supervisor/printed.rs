@@ -22,11 +22,12 @@ impl LastWords {
         self.0.drain(..excess);
     }
 
-    /// Returns the last line with something in it, fit to be part of a sentence.
-    pub(super) fn told(&self) -> Option<String> {
+    /// Returns the last line with something in it, masked by `mask`, fit to be part of a sentence.
+    pub(super) fn told(&self, mask: impl FnOnce(&str) -> String) -> Option<String> {
         let text = String::from_utf8_lossy(&self.0);
         let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
-        Some(line.chars().filter(|c| !c.is_control()).take(QUOTED).collect())
+        // Before it is cut: what is left of a secret is not known as one.
+        Some(mask(line).chars().filter(|c| !c.is_control()).take(QUOTED).collect())
     }
 }
 

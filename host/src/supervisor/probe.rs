@@ -16,6 +16,7 @@ use super::looks::{Looked, Looks, Purpose, Sight};
 use super::printed::LastWords;
 use super::{exec, http, procfs};
 use crate::config::{Check, Command, Endpoint, HttpCheck, HttpUrl, PortText};
+use crate::mask::RulesInForce;
 use crate::model::{RunId, Seq, Time};
 use crate::shim::{LaunchSpec, Notified};
 use crate::store::{LogQuery, Pattern, Store, Take};
@@ -36,6 +37,8 @@ pub struct Subject {
     pub notified: watch::Receiver<Notice>,
     /// Where what was seen is remembered.
     pub looks: Looks,
+    /// What is masked of what commands print.
+    pub secrets: RulesInForce,
 }
 
 /// What a run says of itself, with its ages turned into moments.
@@ -151,8 +154,11 @@ async fn exec(subject: &Subject, command: &Command, limit: Duration) -> Sight {
     let dir = subject.dir.clone();
     let spec = tokio::task::spawn_blocking(move || LaunchSpec::read(&dir)).await;
     let Ok(Ok(spec)) = spec else { return Sight::bad("its launch spec cannot be read") };
+    let rules = subject.secrets.current();
+    let masker = rules.masker_with(&rules.secrets_of(spec.env.iter().cloned()));
     let words = words_of(command, subject.port);
-    let shown: String = words.join(" ").chars().filter(|c| !c.is_control()).take(120).collect();
+    let shown: String =
+        masker.mask_text(&words.join(" ")).chars().filter(|c| !c.is_control()).take(120).collect();
     let words = words.into_iter().map(Into::into).collect();
     let task = exec::Task { words, cwd: spec.cwd, env: spec.env };
     let mut last = LastWords::default();
@@ -160,7 +166,8 @@ async fn exec(subject: &Subject, command: &Command, limit: Duration) -> Sight {
         Ok(ended) => ended,
         Err(error) => return Sight::bad(format!("`{shown}` cannot be run: {error}")),
     };
-    let said = last.told().map(|words| format!(": {words}")).unwrap_or_default();
+    let said = last.told(|line| masker.mask_text(line).into_owned());
+    let said = said.map(|words| format!(": {words}")).unwrap_or_default();
     match ended {
         Some(exit) if exit.is_success() => Sight::good(format!("`{shown}` ended with exit code 0{said}")),
         Some(exit) => Sight::bad(format!("`{shown}` ended with {exit}{said}")),

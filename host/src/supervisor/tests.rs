@@ -46,6 +46,7 @@ impl Run {
             lookout: Arc::default(),
             notified,
             looks: Looks::default(),
+            secrets: Default::default(),
         };
         Self { subject, said, begun: Instant::now(), _dir: dir }
     }

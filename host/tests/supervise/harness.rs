@@ -55,6 +55,7 @@ impl Daemon {
             project_dir: dir.path().to_owned(),
             events,
             lookout: Arc::default(),
+            secrets: Default::default(),
             cgroups: Cgroups::probe(&dir.path().file_name().unwrap().to_string_lossy()),
         });
         let config = Arc::new(config);

@@ -1,6 +1,7 @@
 //! The commands: a file each, its doc comment the help, `Args` the options, `run` what it does.
 
 pub mod add;
+pub mod alerts;
 pub mod attach;
 pub mod daemon;
 pub mod demo;
@@ -64,6 +65,7 @@ pub enum Command {
     Attach(attach::Args),
     Diagnose(diagnose::Args),
     Errors(errors::Args),
+    Alerts(alerts::Args),
     Health(health::Args),
     Inspect(inspect::Args),
     Stats(stats::Args),
@@ -89,6 +91,7 @@ impl Command {
             Self::Wait(args) => args.json,
             Self::Diagnose(args) => args.json,
             Self::Errors(args) => args.wants_json(),
+            Self::Alerts(args) => args.json,
             Self::Health(args) => args.json,
             Self::Inspect(args) => args.json,
             Self::Stats(args) => args.json,
@@ -150,6 +153,7 @@ impl Command {
             Self::Attach(args) => block_on(attach::run(args, context)),
             Self::Diagnose(args) => block_on(diagnose::run(args, context)),
             Self::Errors(args) => block_on(errors::run(args, context)),
+            Self::Alerts(args) => block_on(alerts::run(args, context)),
             Self::Health(args) => block_on(health::run(args, context)),
             Self::Inspect(args) => block_on(inspect::run(args, context)),
             Self::Stats(args) => block_on(stats::run(args, context)),

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Code, Context, Outcome};
 use crate::api::StatusReply;
-use crate::cli::render::visible;
+use crate::cli::render::{Clock, open_alert, visible};
 use crate::daemon::{Paths, open_runs};
 
 /// Shows where the project, its state, socket and log are, and whether the daemon runs
@@ -86,6 +86,9 @@ impl Status {
         for warning in self.daemon.iter().flat_map(|daemon| &daemon.warnings) {
             let _ = writeln!(text, "warning  {}", visible(warning));
         }
+        for alert in self.daemon.iter().flat_map(|daemon| &daemon.alerts) {
+            let _ = writeln!(text, "alert    {}", open_alert(&Clock::local(), alert));
+        }
         text
     }
 }
@@ -122,6 +125,7 @@ mod tests {
             config: None,
             started: None,
             warnings: vec!["the disk is full".into()],
+            alerts: Vec::new(),
         });
         assert!(
             status.text().ends_with("daemon   runs (pid 42, version 0.1.0)\nwarning  the disk is full\n")

@@ -7,13 +7,14 @@ use crate::api::{Until, WaitOutcome, WaitReply, WaitRequest};
 use crate::bounds;
 use crate::cli::exit::CliError;
 use crate::cli::printer::Printer;
+use crate::cli::render::{self, Clock};
 use crate::config::parse_duration;
 use crate::model::ProcessName;
 
 /// Daemons lost in a row, without an answer in between, before the wait is given up.
 const LOST_IN_A_ROW: usize = 3;
 
-/// Waits until a process is ready, has ended, or has printed something
+/// Waits until a process is ready, has ended, has printed something, or has raised an alert
 ///
 /// Ends with 1 as soon as that cannot happen any more, because the process ended before, and with
 /// 124 when time is over; both show its last lines.
@@ -37,21 +38,28 @@ pub struct Args {
     #[arg(long, value_name = "RE", group = "until")]
     log: Option<String>,
 
+    /// Waits for an alert of this name, or any, raised since it was started
+    #[arg(long, value_name = "ALERT", group = "until", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    alert: Option<String>,
+
     /// Gives up after this long
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_timeout)]
     timeout: Duration,
 
-    /// Prints {outcome, reason, process, line, tail, cursor}
+    /// Prints {outcome, reason, process, line, alert, tail, cursor}
     #[arg(long)]
     pub json: bool,
 }
 
 /// Waits, as long as it takes in calls of a bounded length.
 pub async fn run(args: Args, context: &Context) -> Outcome {
-    let until = match args.log {
-        Some(pattern) => Until::Log { pattern, since: None },
-        None if args.exit => Until::Exit,
-        None => Until::Ready,
+    let until = match (args.log, args.alert) {
+        (Some(pattern), _) => Until::Log { pattern, since: None },
+        (None, Some(alert)) => {
+            Until::Alert { alert: Some(alert).filter(|name| !name.is_empty()), since: None }
+        }
+        (None, None) if args.exit => Until::Exit,
+        (None, None) => Until::Ready,
     };
     let reply = wait(context, args.name, until, args.timeout).await?;
     if args.json {
@@ -97,6 +105,10 @@ fn tell(context: &Context, reply: WaitReply) -> Outcome {
         let kind = if code == Code::TimedOut { "timed-out" } else { "failed" };
         let hint = format!("`ostler diagnose {}` says more", reply.process.name);
         return Err(CliError::new(code, kind, reply.reason).hint(hint).lines(reply.tail));
+    }
+    if let Some(alert) = &reply.alert {
+        context.print(&format!("{}\n", render::alert(context.palette, &Clock::local(), alert)))?;
+        return Ok(code);
     }
     match &reply.line {
         Some(line) => Printer::text(context.palette, [&line.process]).print(std::slice::from_ref(line))?,

@@ -92,6 +92,7 @@ mod tests {
                 status: None,
                 next: None,
                 port: None,
+                alerts: Vec::new(),
             },
             summary: "`api` failed with exit code 1 after 1.5 s; port 8000 is taken.".into(),
             command: "python manage.py runserver 8000".into(),

@@ -3,6 +3,7 @@
 //! Nothing here writes anywhere or asks anybody. Text that a process printed passes [`text::visible`] before it is
 //! part of a screen: what runs under Ostler cannot move the cursor of who watches it.
 
+mod alerts;
 mod diagnosis;
 mod doctor;
 mod duration;
@@ -20,6 +21,7 @@ mod summary;
 mod table;
 mod text;
 
+pub use alerts::{alert, open_alert};
 pub use diagnosis::diagnosis;
 pub use doctor::doctor;
 pub use error::{complaint, complaint_json, note};

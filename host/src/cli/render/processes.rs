@@ -14,11 +14,12 @@ pub fn processes(palette: Palette, views: &[ProcessView]) -> String {
     const HEADINGS: [&str; 7] = ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "PORTS", "LAST EXIT"];
     let has_next = views.iter().any(|view| view.next.is_some());
     let has_status = views.iter().any(|view| view.status.is_some());
+    let has_alerts = views.iter().any(|view| !view.alerts.is_empty());
     let rows: Vec<_> = views.iter().map(row).collect();
-    if !has_next && !has_status {
+    if !has_next && !has_status && !has_alerts {
         return table(palette, HEADINGS, &rows);
     }
-    // Few processes have a schedule, and few say anything of themselves: a column is there when one does.
+    // Few processes have a schedule, say anything of themselves, or raise alerts: a column is there when one does.
     let now = Time::now();
     let next = |view: &ProcessView| {
         let due = or_dash(view.next.map(|next| format!("in {}", duration(next.since(now)))));
@@ -27,13 +28,16 @@ pub fn processes(palette: Palette, views: &[ProcessView]) -> String {
     let status = |view: &ProcessView| -> Cell {
         view.status.as_deref().map_or_else(String::new, |status| visible(status).to_string()).into()
     };
-    let wider =
-        |[a, b, c, d, e, f, g]: [Cell; 7], next: Cell, status: Cell| [a, b, c, d, next, e, f, g, status];
-    let rows: Vec<_> =
-        rows.into_iter().zip(views).map(|(row, view)| wider(row, next(view), status(view))).collect();
+    let alerts =
+        |view: &ProcessView| Cell::styled(visible(&view.alerts.join(",")).into_owned(), style::WARNING);
+    let wider = |[a, b, c, d, e, f, g]: [Cell; 7], view: &ProcessView| {
+        [a, b, c, d, next(view), e, f, g, alerts(view), status(view)]
+    };
+    let rows: Vec<_> = rows.into_iter().zip(views).map(|(row, view)| wider(row, view)).collect();
     let [a, b, c, d, e, f, g] = HEADINGS;
-    let (next, status) = (if has_next { "NEXT" } else { "" }, if has_status { "STATUS" } else { "" });
-    table(palette, [a, b, c, d, next, e, f, g, status], &rows)
+    let heading = |is_there: bool, heading: &'static str| if is_there { heading } else { "" };
+    let (next, alerts) = (heading(has_next, "NEXT"), heading(has_alerts, "ALERTS"));
+    table(palette, [a, b, c, d, next, e, f, g, alerts, heading(has_status, "STATUS")], &rows)
 }
 
 fn row(view: &ProcessView) -> [Cell; 7] {
@@ -121,6 +125,7 @@ mod tests {
             status: None,
             next: None,
             port: None,
+            alerts: Vec::new(),
         }
     }
 
@@ -176,6 +181,17 @@ mod tests {
         let lines: Vec<&str> = shown.lines().collect();
         assert!(lines[0].contains("UPTIME  NEXT "), "{shown}");
         assert!(lines[1].contains(" in ") && !lines[2].contains(" in "), "{shown}");
+    }
+
+    #[test]
+    fn alerts_add_a_column_too() {
+        let mut views = views();
+        views[1].alerts = vec!["errors".into(), "slow".into()];
+        insta::assert_snapshot!(processes(Palette::PLAIN, &views[..2]), @"
+        NAME    STATE    PID   UPTIME   RESTARTS  PORTS      LAST EXIT              ALERTS
+        api     ready    4711  12m 34s  0         8000,8001  -
+        worker  running  4712  90ms     2         (20117)    killed by SIGKILL (9)  errors,slow
+        ");
     }
 
     #[test]

@@ -29,7 +29,10 @@ fn every_example_loads() {
             dir.file_name().unwrap().to_string_lossy().into_owned()
         })
         .collect();
-    assert_eq!(names, ["django", "fleet", "guarded", "jobs", "log-patterns", "node", "shop", "vite"]);
+    assert_eq!(
+        names,
+        ["alerts", "django", "fleet", "guarded", "jobs", "log-patterns", "node", "shop", "vite"]
+    );
 }
 
 #[test]
@@ -69,6 +72,9 @@ fn follow(root: &Value, schema: &Value, table: &str, value: &Value, shown: &mut 
         for alternative in schema[list].as_array().into_iter().flatten() {
             follow(root, alternative, table, value, shown);
         }
+    }
+    for item in value.as_array().into_iter().flatten() {
+        follow(root, &schema["items"], table, item, shown);
     }
     for (key, value) in value.as_object().into_iter().flatten() {
         match schema["properties"].get(key) {

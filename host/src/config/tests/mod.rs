@@ -6,6 +6,7 @@ mod examples;
 mod key_errors;
 mod keys;
 mod reading;
+mod watch_errors;
 
 use std::path::Path;
 

@@ -136,6 +136,7 @@ mod tests {
             reason: reason.to_owned(),
             process: view("api", if outcome == WaitOutcome::Met { "ready" } else { "failed" }),
             line: None,
+            alert: None,
             tail: vec![line(1, 0, Level::Error, "Error: That port is already in use.")],
             cursor: "c9".to_owned(),
         }

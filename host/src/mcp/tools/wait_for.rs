@@ -1,6 +1,6 @@
-//! `wait_for`: returns when a process is ready, has ended, or has printed something.
+//! `wait_for`: returns when a process is ready, has ended, has printed something, or has raised an alert.
 
-use crate::api::{Api, Caller, Until, WaitOutcome, WaitReply, WaitRequest};
+use crate::api::{AlertView, Api, Caller, Until, WaitOutcome, WaitReply, WaitRequest};
 
 use super::super::arguments::{self, Argument, Arguments, Kind};
 use super::super::lines;
@@ -15,7 +15,7 @@ pub const SPEC: Spec = Spec {
     id: Id::WaitFor,
     name: "wait_for",
     title: "Wait for a process",
-    description: "Wait until a process is ready, has exited, or prints a line that matches pattern. Returns outcome met, \
+    description: "Wait until a process is ready, has exited, prints a line that matches pattern, or raises an alert. Returns outcome met, \
                   timed-out (call again) or impossible (it ended first), with the matching line or the last ones.",
     toolset: Toolset::Core,
     effect: Effect::Reads,
@@ -23,14 +23,14 @@ pub const SPEC: Spec = Spec {
         Argument::NAME,
         Argument::optional(
             "until",
-            Kind::Choice { options: &["ready", "exit", "log"], default: Some("ready") },
+            Kind::Choice { options: &["ready", "exit", "log", "alert"], default: Some("ready") },
             "",
         ),
-        Argument::optional("pattern", Kind::Text, "Regex for until=log"),
+        Argument::optional("pattern", Kind::Text, "Regex for until=log; name for until=alert, default any"),
         Argument::optional(
             "since",
             Kind::Text,
-            "Cursor for until=log: later lines count; default the current run",
+            "Cursor for until=log and alert: what is later counts; default the current run",
         ),
         Argument::optional(
             "timeout_seconds",
@@ -46,7 +46,12 @@ pub const SPEC: Spec = Spec {
                 ("process", view::process_brief()),
                 ("next_cursor", view::string()),
             ],
-            [("line", view::string()), ("tail", view::strings()), ("hint", view::string())],
+            [
+                ("line", view::string()),
+                ("alert", view::string()),
+                ("tail", view::strings()),
+                ("hint", view::string()),
+            ],
         )
     },
 };
@@ -65,8 +70,11 @@ fn request(arguments: &Arguments) -> Result<WaitRequest, Failure> {
         ("log", Some(pattern)) => {
             Until::Log { pattern: pattern.to_owned(), since: arguments.text("since").map(str::to_owned) }
         }
+        ("alert", name) => {
+            Until::Alert { alert: name.map(str::to_owned), since: arguments.text("since").map(str::to_owned) }
+        }
         ("log", None) => return Err(refused("`pattern` is missing: until=log needs a regular expression")),
-        (_, Some(_)) => return Err(refused("`pattern` only goes with until=log")),
+        (_, Some(_)) => return Err(refused("`pattern` only goes with until=log and until=alert")),
         ("exit", None) => Until::Exit,
         _ => Until::Ready,
     };
@@ -84,15 +92,26 @@ fn render(waited: &WaitReply) -> Reply {
         WaitOutcome::Impossible if waited.process.state.is_alive() => Some("diagnose_process tells more"),
         WaitOutcome::Impossible => Some("diagnose_process tells why it ended"),
     };
+    let hint = match &waited.alert {
+        Some(alert) => Some(format!("wait for the next one with since=alert:{}", alert.id)),
+        None => hint.map(str::to_owned),
+    };
     let reply = Reply::default()
         .with("outcome", outcome_word(waited.outcome))
         .with("reason", bounded(&waited.reason))
         .with("process", view::process(&waited.process))
         .with("next_cursor", bounded(&waited.cursor))
         .with_some("line", waited.line.as_ref().map(|line| lines::render_one(line, 4 * TEXT_TOKENS)))
+        .with_some("alert", waited.alert.as_ref().map(alert))
         .with_some("hint", hint);
     let left = reply.left(0);
     reply.with_lines("tail", &waited.tail, left)
+}
+
+/// Tells an alert in a line: `errors: the shop is down; 10 events at error within 1m: ValueError: no cart`.
+fn alert(view: &AlertView) -> String {
+    let message = view.message.as_ref().map(|message| format!("{message}; ")).unwrap_or_default();
+    bounded(&format!("{}: {message}{}: {}", view.name, view.what, view.text))
 }
 
 /// Returns the word for an outcome, as the schema spells it.
@@ -133,10 +152,10 @@ mod tests {
         insta::assert_snapshot!(read(json!({"name": "api", "until": "log"})).unwrap_err().text(), @r"
         wait_for was not called:
         - `pattern` is missing: until=log needs a regular expression
-        wait_for takes: name (a string); until? (one of ready, exit, log); pattern? (a string); since? (a string); timeout_seconds? (a number from 1 to 50)
+        wait_for takes: name (a string); until? (one of ready, exit, log, alert); pattern? (a string); since? (a string); timeout_seconds? (a number from 1 to 50)
         ");
         let refused = read(json!({"name": "api", "until": "ready", "pattern": "x"})).unwrap_err();
-        assert!(refused.text().contains("`pattern` only goes with until=log"));
+        assert!(refused.text().contains("`pattern` only goes with until=log and until=alert"));
     }
 
     #[test]
@@ -146,6 +165,7 @@ mod tests {
             reason: "exited with exit code 1".to_owned(),
             process: view("api", "failed"),
             line: Some(line(1, 0, Level::Info, &"<x/>".repeat(100_000))),
+            alert: None,
             tail: (2..300)
                 .map(|seq| line(seq, seq as i64, Level::Error, &format!("{seq}{}", "a.b(c)".repeat(500))))
                 .collect(),

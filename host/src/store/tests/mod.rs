@@ -1,6 +1,7 @@
 //! What the store promises, each promise with a test that tries to break it.
 
 mod additions;
+mod alerts;
 mod append;
 mod catalogue;
 mod crash;

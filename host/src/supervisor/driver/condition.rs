@@ -73,10 +73,10 @@ impl Driver {
     pub(super) fn watch_run(&mut self, run: RunId, pid: u32) {
         let (inner, config) = (self.inner.clone(), self.config.clone());
         let (dir, store, looks) = (self.context.run_dir(run), self.context.store.clone(), self.looks.clone());
-        let lookout = self.context.lookout.clone();
+        let (lookout, secrets) = (self.context.lookout.clone(), self.context.secrets.clone());
         let Some(active) = self.active(run) else { return };
         let notified = active.notices.subscribe();
-        let subject = Subject { run, pid, port: active.port, dir, store, lookout, notified, looks };
+        let subject = Subject { run, pid, port: active.port, dir, store, lookout, notified, looks, secrets };
         let (signs, signs_rx) = mpsc::unbounded_channel();
         let (been_ready, been_ready_rx) = watch::channel(false);
         let to_driver = inner.clone();
@@ -134,8 +134,8 @@ impl Driver {
 
     /// Takes in what the run says of itself.
     pub(super) fn notified(&mut self, run: RunId, said: Notified) {
+        let status = Some(self.context.secrets.mask(&said.status)).filter(|status| !status.is_empty());
         let Some(active) = self.active(run) else { return };
-        let status = Some(said.status.clone()).filter(|status| !status.is_empty());
         let notice = Notice::new(said);
         if let (Phase::Stopping { deadline, killed: false }, Some(until), Some(latest)) =
             (&mut active.phase, notice.extended_to, active.kill_latest)
