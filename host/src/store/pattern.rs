@@ -38,7 +38,7 @@ pub struct Pattern {
     /// Many lines may be searched at once.
     packed: bool,
     /// Finds a text that each match holds, where that is a better guess than how a match begins.
-    needed: Option<Finder<'static>>,
+    needed: Option<Box<Finder<'static>>>,
 }
 
 /// Why a text is not a regular expression that can be used.
@@ -72,7 +72,7 @@ impl Pattern {
         let packed = !borderless.into_iter().any(|look| looks.contains(look));
         let config = meta::Config::new().utf8_empty(false).nfa_size_limit(Some(COMPILED_BYTES));
         let hir = within_a_line(hir, packed);
-        let needed = literal::needed(&hir).map(|text| Finder::new(&text).into_owned());
+        let needed = literal::needed(&hir).map(|text| Box::new(Finder::new(&text).into_owned()));
         let regex = meta::Builder::new()
             .configure(config)
             .build_from_hir(&hir)
