@@ -34,7 +34,7 @@ pub fn with_words_behind_header(line: &[u8], own: Outcome) -> Outcome {
 /// Returns whether a line says where something listens: `Server listening on http://127.0.0.1:3000`, `… at :8080`.
 fn says_listening(line: &[u8]) -> bool {
     const WORD: &[u8] = b"istening ";
-    let Some(at) = line.windows(WORD.len()).position(|window| window == WORD) else { return false };
+    let Some(at) = place_of(WORD, line) else { return false };
     if [&b"top l"[..], b"topped l", b"not l", b"longer l"].iter().any(|no| line[..at].ends_with(no)) {
         return false;
     }
@@ -56,9 +56,15 @@ fn says_listening(line: &[u8]) -> bool {
         && host.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b':' | b'[' | b']'))
 }
 
+/// Returns where words first stand in a line; one comparison a byte as long as they do not.
+fn place_of(words: &[u8], line: &[u8]) -> Option<usize> {
+    let (first, ends) = (*words.first()?, (line.len() + 1).checked_sub(words.len())?);
+    (0..ends).find(|at| line[*at] == first && line[*at..].starts_with(words))
+}
+
 /// Returns whether a line says that an address is taken.
 fn says_in_use(line: &[u8]) -> bool {
-    let has = |words: &[u8]| line.windows(words.len()).any(|window| window == words);
+    let has = |words: &[u8]| place_of(words, line).is_some();
     has(b"EADDRINUSE") || has(b"already in use") && (has(b"ddress ") || has(b"ort "))
 }
 
