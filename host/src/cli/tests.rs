@@ -54,11 +54,12 @@ fn help_of_ostler() {
       reload-config  Takes up what has changed in ostler.toml
       logs           Shows what processes have printed, and goes on with -f
       summary        Sums up the log: lines, rates and errors of processes, and what they said most often
-      wait           Waits until a process is ready, has ended, or has printed something
+      wait           Waits until a process is ready, has ended, has printed something, or has raised an alert
       send           Writes to a process's standard input
       attach         Connects the terminal to a process: shows what it prints, and passes on what is typed
       diagnose       Says why a process is as it is
       errors         Shows the kinds of errors that processes had: how often, where, and whether they are mended
+      alerts         Shows the alerts that were raised, and goes on with -f
       health         Makes the health checks of processes now and says what they saw
       inspect        Shows everything about a process: settings in force, environment, ports, its tree, its files
       stats          Shows what processes and the system use: processor, memory, threads, files, disk
@@ -387,7 +388,7 @@ fn help_of_logs() {
 #[test]
 fn help_of_wait() {
     insta::assert_snapshot!(help(&["wait"]), @r"
-    Waits until a process is ready, has ended, or has printed something
+    Waits until a process is ready, has ended, has printed something, or has raised an alert
 
     Ends with 1 as soon as that cannot happen any more, because the process ended before, and with
     124 when time is over; both show its last lines.
@@ -408,13 +409,16 @@ fn help_of_wait() {
           --log <RE>
               Waits for a line, printed since it was started, that matches a regular expression
 
+          --alert[=<ALERT>]
+              Waits for an alert of this name, or any, raised since it was started
+
           --timeout <DURATION>
               Gives up after this long
 
               [default: 30s]
 
           --json
-              Prints {outcome, reason, process, line, tail, cursor}
+              Prints {outcome, reason, process, line, alert, tail, cursor}
 
       -C, --project <DIR>
               The project's folder, instead of the current one

@@ -162,6 +162,11 @@ impl<'t> Pair<'t> {
         let is_number = self.text[start..end].iter().all(|byte| chars::number(*byte));
         let quote =
             self.quote.filter(|_| is_number && self.quoted.is_none() && self.delimiter == Delimiter::Colon);
+        // Backslashes of an even number are of the name, `"password\\":1`: a string within a string has an odd one.
+        let quote = quote.map(|(start, end)| {
+            let backslashes = chars::run(self.text, start, |byte| byte == b'\\', end - start);
+            if backslashes % 2 == 0 { (start + backslashes, end) } else { (start, end) }
+        });
         Found { start, end, mark, quote }
     }
 
@@ -376,14 +381,17 @@ fn quote_at(text: &[u8], at: usize) -> Option<(usize, Quote)> {
     Some((at + backslashes + closes.len(), Quote { backslashes, closes }))
 }
 
-/// Returns the length of a value up to the quote that closes it: one with as many backslashes as the opening one had.
+/// Returns the length of a value up to the quote that closes it: one with as many backslashes as the opening one had, or
+/// one that ends the string around both, since the backslashes before it belong together in pairs.
 fn quoted_length(rest: &[u8], quote: Quote) -> Option<usize> {
     let mut before = 0;
     for (at, byte) in rest.iter().enumerate() {
         if *byte == quote.closes[0] && rest[at..].starts_with(quote.closes) {
-            let closes = if quote.backslashes == 0 { before % 2 == 0 } else { before <= quote.backslashes };
-            if closes {
-                return Some(at - before.min(quote.backslashes));
+            if before % 2 == 0 {
+                return Some(at);
+            }
+            if before <= quote.backslashes {
+                return Some(at - before);
             }
         }
         before = if *byte == b'\\' { before + 1 } else { 0 };

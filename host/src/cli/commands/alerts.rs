@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(short = 'n', long, value_name = "N")]
     limit: Option<usize>,
 
-    /// Prints {alerts: [{id, name, process, run, time, what, text, more, …}], more, cursor}; with -f an alert a line
+    /// Prints {alerts: [{id, name, process, time, what, text, …}], more, cursor}; with -f an alert a line
     #[arg(long)]
     pub json: bool,
 }

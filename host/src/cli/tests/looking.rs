@@ -193,3 +193,40 @@ fn help_of_summary() {
               Print help (see a summary with '-h')
     ");
 }
+
+#[test]
+fn help_of_alerts() {
+    insta::assert_snapshot!(help(&["alerts"]), @r"
+    Shows the alerts that were raised, and goes on with -f
+
+    What raises an alert stands in ostler.toml, in `[alert.NAME]`.
+
+    Usage: ostler alerts [OPTIONS] [NAME]...
+
+    Arguments:
+      [NAME]...
+              Processes and groups; all when none is named
+
+    Options:
+      -f, --follow
+              Goes on with those that are raised from now on, until Ctrl-C
+
+          --since <CURSOR|10m>
+              Shows those since then: 10m, a time, or a cursor such as alert:7
+
+      -n, --limit <N>
+              Shows at most this many, the newest; 50 when left out
+
+          --json
+              Prints {alerts: [{id, name, process, time, what, text, …}], more, cursor}; with -f an alert a line
+
+      -C, --project <DIR>
+              The project's folder, instead of the current one
+
+          --no-color
+              No colours; `NO_COLOR` in the environment means the same
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
+}
