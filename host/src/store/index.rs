@@ -58,7 +58,8 @@ impl Extent {
             image_bytes: None,
             lines: head.lines,
             first: head.first,
-            last: Seq(head.next().0 - 1),
+            // A head without lines at the very beginning is no extent, but may be read.
+            last: Seq(head.next().0.saturating_sub(1)),
             min_time: head.min_time,
             max_time: head.max_time,
             min_run: head.run.0,
