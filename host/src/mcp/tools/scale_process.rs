@@ -58,8 +58,7 @@ fn render(scaled: &ScaleReply) -> Reply {
         .with_some("hint", hint);
     let removed: Vec<ProcessName> = scaled.removed.iter().map(|view| view.name.clone()).collect();
     let reply = outcome::with_names(reply, "removed", &removed, 2);
-    let started = outcome::processes(&scaled.started, reply.left(0));
-    reply.with("started", started)
+    outcome::with_processes(reply, "started", &scaled.started)
 }
 
 #[cfg(test)]
