@@ -84,7 +84,7 @@ fn request(arguments: &Arguments) -> ErrorsRequest {
     }
 }
 
-fn render(reply: &ErrorsReply) -> Reply {
+pub(super) fn render(reply: &ErrorsReply) -> Reply {
     const RESERVE_TOKENS: usize = 120;
     let start = Reply::default().with("next_cursor", bounded(&reply.cursor));
     let mut left = start.left(RESERVE_TOKENS);
@@ -112,7 +112,7 @@ fn render(reply: &ErrorsReply) -> Reply {
 }
 
 /// One kind of error with the text of the last one, as much of it as fits.
-fn render_one(view: &ErrorView) -> Reply {
+pub(super) fn render_one(view: &ErrorView) -> Reply {
     const RESERVE_TOKENS: usize = 60;
     let mut told = error(view);
     told.insert("runs".to_owned(), view.runs.into());

@@ -153,6 +153,9 @@ fn hint(logs: &LogsReply, direction: Direction, narrowed: bool, rendered: &Rende
 }
 
 #[cfg(test)]
+mod walk_tests;
+
+#[cfg(test)]
 mod tests {
     use serde_json::json;
 

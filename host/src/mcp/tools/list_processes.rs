@@ -34,7 +34,7 @@ pub async fn call(api: &Api, caller: &Caller) -> Result<Reply, Failure> {
 const NONE: &str =
     "no processes are defined: call add_process, or add [process.NAME] with a command to ostler.toml";
 
-fn render(processes: &[ProcessView], groups: &[GroupView]) -> Reply {
+pub(super) fn render(processes: &[ProcessView], groups: &[GroupView]) -> Reply {
     let hint = processes.is_empty().then_some(NONE);
     let reply = Reply::default().with_some("groups", told(groups)).with_some("hint", hint);
     outcome::with_processes(reply, "processes", processes)

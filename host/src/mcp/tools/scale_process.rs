@@ -47,7 +47,7 @@ pub async fn call(api: &Api, caller: &Caller, arguments: &Arguments) -> Result<R
     Ok(render(&scaled))
 }
 
-fn render(scaled: &ScaleReply) -> Reply {
+pub(super) fn render(scaled: &ScaleReply) -> Reply {
     const FAILED: &str = "diagnose_process tells more of what failed";
     let failed = outcome::failures(&scaled.failed);
     let hint = scaled.note.as_deref().map(bounded).or_else(|| failed.as_ref().map(|_| FAILED.to_owned()));

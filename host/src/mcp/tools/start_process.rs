@@ -69,7 +69,7 @@ pub async fn finish(
     render_waited(&started, &api.wait(caller, request).await?)
 }
 
-fn render(started: &StartReply) -> Reply {
+pub(super) fn render(started: &StartReply) -> Reply {
     let reply = Reply::default()
         .with("process", view::process(&started.process))
         .with_some("already_running", started.already_running.then_some(true))
@@ -87,7 +87,7 @@ fn also_started(reply: Reply, started: &StartReply) -> Reply {
     outcome::with_names(reply, "also_started", &names, PARTS)
 }
 
-fn render_waited(started: &StartReply, waited: &WaitReply) -> Result<Reply, Failure> {
+pub(super) fn render_waited(started: &StartReply, waited: &WaitReply) -> Result<Reply, Failure> {
     let reply = Reply::default()
         .with("process", view::process(&waited.process))
         .with_some("already_running", started.already_running.then_some(true))

@@ -29,7 +29,7 @@ pub async fn call(api: &Api, caller: &Caller, arguments: &Arguments) -> Result<R
     Ok(render(&api.stop(caller, arguments.required("name")).await?))
 }
 
-fn render(stopped: &StopReply) -> Reply {
+pub(super) fn render(stopped: &StopReply) -> Reply {
     let also = stopped.also.iter().filter(|also| also.was_running);
     let also: Vec<ProcessName> = also.map(|also| also.process.name.clone()).collect();
     let reply = Reply::default()

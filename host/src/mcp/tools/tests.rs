@@ -1,5 +1,7 @@
 //! What every tool has to keep to, and what clients are told of them.
 
+mod hostile;
+
 use super::super::budget;
 use super::*;
 
