@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::types::{ApiError, Caller, Until, WaitOutcome, WaitReply, WaitRequest};
 use super::reduced::start_of_last;
+use super::types::{ApiError, Caller, Until, WaitOutcome, WaitReply, WaitRequest};
 use super::{Api, view};
 use crate::bounds;
 use crate::model::{Level, Line, RunId, Seq};

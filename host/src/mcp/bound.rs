@@ -33,7 +33,10 @@ pub fn within(mut fields: Map<String, Value>, limit: usize) -> Map<String, Value
     }
     let remark = match left_out {
         0 => "texts were shortened to keep this reply small".to_owned(),
-        count => format!("{} entries were left out to keep this reply small: ask for less at a time", grouped(count)),
+        count => format!(
+            "{} entries were left out to keep this reply small: ask for less at a time",
+            grouped(count)
+        ),
     };
     add_hint(&mut fields, &remark);
     fields
@@ -64,10 +67,12 @@ fn cost(fields: &Map<String, Value>) -> usize {
 /// Takes about `over` tokens off the member that has most, and returns how many entries that cost.
 fn shorten_longest(fields: &mut Map<String, Value>, over: usize) -> usize {
     let members = fields.iter_mut().filter(|(name, _)| *name != WHOLE);
-    let longest = members.map(|(name, value)| (json_tokens(value), name, value)).max_by_key(|(cost, ..)| *cost);
+    let longest =
+        members.map(|(name, value)| (json_tokens(value), name, value)).max_by_key(|(cost, ..)| *cost);
     let Some((cost, name, value)) = longest else { return 0 };
     let newest_last = NEWEST_LAST.contains(&name.as_str());
-    shorten(value, cost.saturating_sub(over), newest_last)
+    // What is longest is not all that is too long.
+    shorten(value, cost.saturating_sub(over).max(cost / 2), newest_last)
 }
 
 /// Makes a value take at most about `limit` tokens, and returns how many entries of lists are gone.
@@ -100,7 +105,9 @@ fn shorten_list(entries: &mut Vec<Value>, limit: usize, newest_last: bool) -> us
     };
     let kept = entries.iter().map(fits).take_while(|fits| *fits).count();
     // A part of one is better than nothing.
-    if kept == 0 && let Some(first) = entries.first_mut() {
+    if kept == 0
+        && let Some(first) = entries.first_mut()
+    {
         shorten(first, limit, false);
         entries.truncate(usize::from(json_tokens(&entries[0]) <= limit));
     } else {
@@ -140,7 +147,10 @@ mod tests {
         assert!(names.len() > 5 && names[0] == "line 1 of the log", "{names:?}");
         assert!(lines.len() > 5 && lines[lines.len() - 1] == "line 100 of the log", "{lines:?}");
         let hint = short["hint"].as_str().unwrap();
-        assert!(hint.starts_with(&format!("{} entries were left out", 200 - names.len() - lines.len())), "{hint}");
+        assert!(
+            hint.starts_with(&format!("{} entries were left out", 200 - names.len() - lines.len())),
+            "{hint}"
+        );
         assert_eq!(short["next_cursor"], "c-1");
         assert!(cost(&short) <= 800);
     }
@@ -162,7 +172,8 @@ mod tests {
             Just("\u{1f980}\u{4e00}\u{fffd}".repeat(500)),
             Just("\"\\\n\u{0}".repeat(500)),
         ];
-        let leaf = prop_oneof![Just(Value::Null), any::<u64>().prop_map(Value::from), text.prop_map(Value::from)];
+        let leaf =
+            prop_oneof![Just(Value::Null), any::<u64>().prop_map(Value::from), text.prop_map(Value::from)];
         leaf.prop_recursive(3, 200, 60, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..60).prop_map(Value::from),

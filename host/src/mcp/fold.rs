@@ -126,11 +126,17 @@ impl<'a> Entry<'a> {
     fn pattern(&self) -> Option<String> {
         let line = self.first;
         let is_one = self.lines == 1 && self.mark == Mark::None;
-        if !is_one || line.continues || line.partial || line.level >= Level::Error || line.stream == Stream::Ostler {
+        if !is_one
+            || line.continues
+            || line.partial
+            || line.level >= Level::Error
+            || line.stream == Stream::Ostler
+        {
             return None;
         }
         let lower = self.text.to_ascii_lowercase();
-        if !lower.bytes().any(|byte| byte.is_ascii_digit()) || SERIOUS.iter().any(|word| lower.contains(word)) {
+        if !lower.bytes().any(|byte| byte.is_ascii_digit()) || SERIOUS.iter().any(|word| lower.contains(word))
+        {
             return None;
         }
         Some(format!("{}\n{}", traces::numberless(&self.text), statuses(&self.text)))
@@ -174,7 +180,8 @@ fn fold_alike(entries: Vec<Entry<'_>>) -> Vec<Entry<'_>> {
 /// Returns the numbers of a line that may be answers of a server: a 500 among 200s is not like them.
 fn statuses(text: &str) -> String {
     const WORDS: [&str; 8] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "HTTP"];
-    let tells_status = WORDS.iter().any(|word| text.contains(word)) || text.to_ascii_lowercase().contains("status");
+    let tells_status =
+        WORDS.iter().any(|word| text.contains(word)) || text.to_ascii_lowercase().contains("status");
     let is_status = |word: &&str| word.len() == 3 && matches!(word.parse(), Ok(100..=599_u16));
     let words = text.split(|c: char| !c.is_ascii_alphanumeric());
     let statuses: Vec<&str> = words.filter(|_| tells_status).filter(is_status).collect();
@@ -208,7 +215,11 @@ mod tests {
         ]);
         assert_eq!(
             entries(&lines, false),
-            ["job 1 took 3.5ms (×3 alike)", "done at 2026-11-20 08:29:25,123", "done at 2026-11-20 08:29:26,900"]
+            [
+                "job 1 took 3.5ms (×3 alike)",
+                "done at 2026-11-20 08:29:25,123",
+                "done at 2026-11-20 08:29:26,900"
+            ]
         );
         assert_eq!(entries(&lines, true).len(), 5);
     }

@@ -8,8 +8,8 @@ use crate::bounds;
 use crate::model::Line;
 
 use super::budget::{self, Cut};
-use super::{bound, lines};
 use super::text::clean_within;
+use super::{bound, lines};
 
 /// Tokens that one text beside the log lines may take: a message, a command, a hint.
 pub const TEXT_TOKENS: usize = 250;

@@ -32,6 +32,12 @@ pub fn tokens(text: &str) -> usize {
     let mut total = 0;
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
+        // What stands between two texts of a list.
+        if let Some(after) = rest.strip_prefix("\",\"") {
+            total += 2;
+            rest = after;
+            continue;
+        }
         let length = piece(rest.as_bytes(), first);
         let (piece, after) = rest.split_at(length);
         total += match first {
@@ -116,7 +122,13 @@ fn marks(length: usize, mark: char) -> usize {
     let often_doubled = "/-=*:.#_&|+<>{}()[]'\"\\".contains(mark);
     match length {
         1 => 1,
-        2 => if often_doubled { 1 } else { 2 },
+        2 => {
+            if often_doubled {
+                1
+            } else {
+                2
+            }
+        }
         // Rules are drawn with these.
         _ if often_doubled => 1 + length.div_ceil(4),
         _ => length.div_ceil(2),
@@ -127,16 +139,26 @@ fn wide(character: char) -> usize {
     match character {
         // Small letters with accents, Cyrillic ones, quotes, dashes, what stands for bytes that are no text.
         '\u{b7}' | '\u{d7}' | '\u{df}'..='\u{ef}' | '\u{f1}'..='\u{f6}' | '\u{f8}'..='\u{fc}' => 1,
-        '\u{430}'..='\u{44f}' | '\u{2013}' | '\u{2014}' | '\u{2018}' | '\u{2019}' | '\u{201c}' | '\u{201d}' => 1,
+        '\u{430}'..='\u{44f}'
+        | '\u{2013}'
+        | '\u{2014}'
+        | '\u{2018}'
+        | '\u{2019}'
+        | '\u{201c}'
+        | '\u{201d}' => 1,
         '\u{2022}' | '\u{2026}' | '\u{2500}' | '\u{2502}' | '\u{fffd}' => 1,
         // Punctuation, lines and boxes, dingbats, Japanese syllables.
-        '\u{2010}'..='\u{2027}' | '\u{2500}'..='\u{25ff}' | '\u{2700}'..='\u{27bf}' | '\u{3001}'..='\u{301f}' => 2,
+        '\u{2010}'..='\u{2027}'
+        | '\u{2500}'..='\u{25ff}'
+        | '\u{2700}'..='\u{27bf}'
+        | '\u{3001}'..='\u{301f}' => 2,
         '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fa}' | '\u{ff01}'..='\u{ff5e}' => 2,
         other => other.len_utf8(),
     }
 }
 
-static KNOWN: LazyLock<HashSet<&'static [u8]>> = LazyLock::new(|| WORDS.split(' ').map(str::as_bytes).collect());
+static KNOWN: LazyLock<HashSet<&'static [u8]>> =
+    LazyLock::new(|| WORDS.split(' ').map(str::as_bytes).collect());
 static KNOWN_IN_CAPITALS: LazyLock<HashSet<&'static [u8]>> =
     LazyLock::new(|| WORDS_IN_CAPITALS.split(' ').map(str::as_bytes).collect());
 

@@ -10,7 +10,8 @@ use super::super::words::{WORDS, WORDS_IN_CAPITALS};
 use super::*;
 
 static VOCABULARIES: LazyLock<[CoreBPE; 2]> = LazyLock::new(|| {
-    [tiktoken_rs::cl100k_base(), tiktoken_rs::o200k_base()].map(|vocabulary| vocabulary.expect("it is built in"))
+    [tiktoken_rs::cl100k_base(), tiktoken_rs::o200k_base()]
+        .map(|vocabulary| vocabulary.expect("it is built in"))
 });
 
 /// Returns the tokens `text` takes with the vocabulary that needs most.
@@ -141,7 +142,8 @@ fn texts() -> impl Strategy<Value = String> {
         "[\u{4e00}-\u{9fff}\u{ac00}-\u{d7a3}\u{3040}-\u{30ff}]{0,80}",
         "[\u{1f300}-\u{1faff}\u{2190}-\u{27bf}\u{fe0f}\u{200d}]{0,60}",
         "[\u{a0}-\u{2af}\u{370}-\u{5ff}\u{600}-\u{6ff}\u{900}-\u{97f}\u{e00}-\u{e7f}]{0,80}",
-        prop::collection::vec(any::<u8>(), 0..300).prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        prop::collection::vec(any::<u8>(), 0..300)
+            .prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
         prop::collection::vec(prop::sample::select(WORDS.split(' ').collect::<Vec<_>>()), 0..60)
             .prop_map(|words| words.join(" ")),
         prop::collection::vec(prop::sample::select(WORDS.split(' ').collect::<Vec<_>>()), 0..60)

@@ -51,8 +51,9 @@ fn request(arguments: &Arguments) -> Result<SendRequest, Failure> {
 
 pub(super) fn render(sent: &SendReply) -> Reply {
     let signals = sent.signals.join(", ");
-    let note = (!signals.is_empty())
-        .then(|| format!("{} was sent: without a terminal (pty = false) no key becomes one", bounded(&signals)));
+    let note = (!signals.is_empty()).then(|| {
+        format!("{} was sent: without a terminal (pty = false) no key becomes one", bounded(&signals))
+    });
     Reply::default()
         .with("process", view::process(&sent.process))
         .with("bytes", sent.bytes)

@@ -12,6 +12,7 @@ use crate::model::{Line, Seq};
 const CURSOR: &str = "3fa9c1-0";
 
 /// A log whose place in a cursor is the number of a line, as the store keeps it.
+#[derive(Debug)]
 struct Log(Vec<Line>);
 
 impl Log {
@@ -73,7 +74,9 @@ fn trace(frames: usize) -> Vec<(String, Level, bool, bool)> {
 
 /// Returns how many lines one told line stands for, by its own words.
 fn stands_for(told: &str) -> Option<usize> {
-    if let Some((_, count)) = told.strip_suffix(" frames of libraries left out").and_then(|told| told.rsplit_once("… ")) {
+    if let Some((_, count)) =
+        told.strip_suffix(" frames of libraries left out").and_then(|told| told.rsplit_once("… "))
+    {
         return count.parse().ok();
     }
     let (_, mark) = told.strip_suffix(')')?.rsplit_once(" (×")?;
@@ -144,7 +147,14 @@ proptest! {
 #[test]
 fn old_errors_and_the_newest_lines_stay_in_the_whole_call() {
     let mut lines: Vec<Line> = (1..=500)
-        .map(|seq| line(seq, seq as i64, Level::Info, &format!("answered a request for {} in time", "x".repeat(seq as usize % 40 + 30))))
+        .map(|seq| {
+            line(
+                seq,
+                seq as i64,
+                Level::Info,
+                &format!("answered a request for {} in time", "x".repeat(seq as usize % 40 + 30)),
+            )
+        })
         .collect();
     for error in [3, 4, 250] {
         lines[error].level = Level::Error;
@@ -163,7 +173,9 @@ fn old_errors_and_the_newest_lines_stay_in_the_whole_call() {
 
 #[test]
 fn a_trace_is_told_without_libraries_and_with_them_when_asked() {
-    let lines = (1..).zip(trace(20)).map(|(seq, (text, level, continues, _))| Line { continues, ..line(seq, 0, level, &text) });
+    let lines = (1..)
+        .zip(trace(20))
+        .map(|(seq, (text, level, continues, _))| Line { continues, ..line(seq, 0, level, &text) });
     let log = Log(lines.collect());
     let reply = render(&log.after(Seq(0), 50), Direction::Newest, false, Look::default()).into_value();
     assert_eq!(reply["lines"].as_array().unwrap().len(), 4);

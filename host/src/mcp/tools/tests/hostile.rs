@@ -8,8 +8,8 @@ use super::super::super::tokens::tests::real_tokens;
 use super::super::super::view::tests::view;
 use super::super::*;
 use crate::api::{
-    self, AddReply, Also, Diagnosis, ErrorsReply, LatestError, LatestErrorsReply, LogsReply, RunEndReply, RunReply,
-    RunView, ScaleReply, SendReply, StartReply, StopReply, WaitOutcome, WaitReply,
+    self, AddReply, Also, Diagnosis, ErrorsReply, LatestError, LatestErrorsReply, LogsReply, RunEndReply,
+    RunReply, RunView, ScaleReply, SendReply, StartReply, StopReply, WaitOutcome, WaitReply,
 };
 use crate::model::{Level, Line, ProcessName, RunId, Stream, Time};
 
@@ -31,13 +31,16 @@ fn text() -> impl Strategy<Value = String> {
 fn lines() -> impl Strategy<Value = Vec<Line>> {
     let one = (text(), 0u8..7, any::<bool>(), any::<bool>(), 0i64..400);
     prop::collection::vec(one, 0..80).prop_map(|lines| {
-        let line = |(index, (text, level, continues, partial, second)): (usize, (String, u8, bool, bool, i64))| Line {
-            stream: if index % 3 == 0 { Stream::Stderr } else { Stream::Stdout },
-            run: RunId(index as u64 % 5),
-            continues,
-            partial,
-            ..line(index as u64 + 1, second * 1000, Level::from_u8(level), &text)
-        };
+        let line =
+            |(index, (text, level, continues, partial, second)): (usize, (String, u8, bool, bool, i64))| {
+                Line {
+                    stream: if index % 3 == 0 { Stream::Stderr } else { Stream::Stdout },
+                    run: RunId(index as u64 % 5),
+                    continues,
+                    partial,
+                    ..line(index as u64 + 1, second * 1000, Level::from_u8(level), &text)
+                }
+            };
         lines.into_iter().enumerate().map(line).collect()
     })
 }
@@ -60,14 +63,25 @@ fn cost(result: rmcp::model::CallToolResult) -> (usize, bool) {
 /// Everything that tools make of one set of texts and lines.
 fn replies(texts: &[String], lines: &[Line], count: usize) -> Vec<(&'static str, Result<Reply, Failure>)> {
     let text = |index: usize| texts[index % texts.len()].clone();
-    let status = |name: &str| api::ProcessView { status: Some(text(1)), ports: (1..900).collect(), ..view(name, "ready") };
+    let status = |name: &str| api::ProcessView {
+        status: Some(text(1)),
+        ports: (1..900).collect(),
+        ..view(name, "ready")
+    };
     let views: Vec<_> = (0..count).map(|index| status(name(index).as_str())).collect();
     let started = StartReply {
         process: status("api"),
         already_running: false,
         cursor: text(2),
         warning: Some(text(3)),
-        also: views.iter().map(|process| Also { process: process.clone(), why: api::Why::Dependency, already_running: false }).collect(),
+        also: views
+            .iter()
+            .map(|process| Also {
+                process: process.clone(),
+                why: api::Why::Dependency,
+                already_running: false,
+            })
+            .collect(),
     };
     let waited = |outcome| WaitReply {
         outcome,
@@ -127,7 +141,8 @@ fn replies(texts: &[String], lines: &[Line], count: usize) -> Vec<(&'static str,
     let errors = ErrorsReply { errors: vec![error.clone(); count], more: 9, new: 9, cursor: text(2) };
     let mut refused = api::ApiError::new(api::ErrorKind::Failed, text(0)).hint(text(1));
     refused.lines = lines.to_vec();
-    let stopped = StopReply { process: status("api"), was_running: true, how: Some(text(0)), also: Vec::new() };
+    let stopped =
+        StopReply { process: status("api"), was_running: true, how: Some(text(0)), also: Vec::new() };
     let added = AddReply {
         process: status("api"),
         existed: false,
@@ -145,7 +160,10 @@ fn replies(texts: &[String], lines: &[Line], count: usize) -> Vec<(&'static str,
         ("diagnose_process", Ok(diagnose_process::render(&diagnosis))),
         ("get_errors", Ok(get_errors::render(&errors))),
         ("get_errors of one", Ok(get_errors::render_one(&error))),
-        ("get_latest_errors", Ok(get_latest_errors::render(&LatestErrorsReply { errors: vec![latest; 20], cursor: text(0) }))),
+        (
+            "get_latest_errors",
+            Ok(get_latest_errors::render(&LatestErrorsReply { errors: vec![latest; 20], cursor: text(0) })),
+        ),
         ("scale_process", Ok(scale_process::render(&scaled))),
         ("run_process", Ok(run_process::render(&once, &ended, &logs))),
         ("send_input", Ok(send_input::render(&sent))),
