@@ -5,8 +5,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::alerts::AlertsRequest;
 use super::error_types::ErrorsRequest;
 use super::errors::limited;
+use super::requests::{RequestStats, RequestWindow};
 use super::search::levels;
 use super::summary_types::{LogSummary, LogSummaryRequest, MessageSummary, ProcessSummary};
 use super::types::{ApiError, Caller};
@@ -80,11 +82,20 @@ impl Api {
             ..ErrorsRequest::default()
         };
         let errors = self.error_groups(caller, errors).await?;
+        let alerts = AlertsRequest {
+            names: request.names,
+            since: Some(window.from.to_string()),
+            limit: Some(limit.min(bounds::ALERTS_KEPT)),
+            ..AlertsRequest::default()
+        };
         let step = buckets.count.div_ceil(STEPS).max(1);
         let mut processes: Vec<ProcessSummary> = tally
             .processes
             .iter()
-            .map(|(name, tally)| process(name, tally, buckets, step, &dropped))
+            .map(|(name, tally)| ProcessSummary {
+                requests: self.recent_requests(name),
+                ..process(name, tally, buckets, step, &dropped)
+            })
             .collect();
         processes.sort_by_key(|process| std::cmp::Reverse((serious(process), process.lines)));
         Ok(LogSummary {
@@ -100,10 +111,14 @@ impl Api {
             new_errors: errors.new,
             messages,
             sampled: page.lines.len() as u64,
-            alerts: None,
-            requests: None,
+            alerts: self.alerts(caller, alerts).await?.alerts,
             cursor,
         })
+    }
+
+    fn recent_requests(&self, name: &ProcessName) -> Option<RequestWindow> {
+        let stats = RequestStats::from(self.parts.pipeline.requests(name)?);
+        Some(stats.last_15_minutes).filter(|window| window.count > 0)
     }
 
     /// Finds out which lines are meant, and when they begin.
@@ -228,6 +243,7 @@ fn process(
         first: tally.first,
         last: tally.last,
         dropped: dropped.get(name).copied().unwrap_or(0),
+        requests: None,
     }
 }
 

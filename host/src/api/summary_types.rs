@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::alerts::AlertView;
 use super::error_types::ErrorView;
+use super::requests::RequestWindow;
 use crate::model::{Level, ProcessName, Time};
 
 /// Which stretch of the log to sum up.
@@ -46,12 +48,9 @@ pub struct LogSummary {
     pub messages: Vec<MessageSummary>,
     /// How many lines, the newest, were looked at for messages.
     pub sampled: u64,
-    /// Alerts that were raised.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub alerts: Option<serde_json::Value>,
-    /// Rate, share of errors and durations of requests.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub requests: Option<serde_json::Value>,
+    /// The newest alerts that were raised since then, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<AlertView>,
     /// Reads what is printed from now on.
     pub cursor: String,
 }
@@ -76,6 +75,9 @@ pub struct ProcessSummary {
     /// Lines that were printed and could not be kept.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub dropped: u64,
+    /// The requests it has answered in the last 15 minutes, whatever stretch is summed up; absent when there were none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<RequestWindow>,
 }
 
 /// Lines that say the same but for numbers, ids, paths and the like.

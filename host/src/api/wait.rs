@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use super::reduced::start_of_last;
 use super::types::{ApiError, Caller, Until, WaitOutcome, WaitReply, WaitRequest};
 use super::{Api, view};
 use crate::bounds;
@@ -13,6 +14,8 @@ use crate::supervisor::{Handle, Snapshot, State};
 
 /// Lines of the tail that a failed wait carries.
 const TAIL_LINES: usize = 20;
+/// Lines of the log in which those of a tail are looked for, for each of them: most lines of a trace tell of libraries.
+const TAIL_RAW: usize = 8;
 /// How long an ended run's last output is waited for; the pipeline is milliseconds behind.
 const DRAIN_WAIT: Duration = Duration::from_secs(5);
 /// How long plugins may take to compile before output is told as far as it is taken in; a second is usual for a first
@@ -92,13 +95,17 @@ impl Api {
 
     /// Returns the last lines of a run. Where an error stands further up than the last lines reach, the last errors
     /// come first: they are what the tail is read for.
+    ///
+    /// Lines of traces that tell of libraries are among them, but not counted: who shows them leaves them out, with
+    /// [`reduced`](super::reduced::reduced), so that an error's own code is not pushed out by frames.
     pub(super) async fn tail(&self, run: RunId, lines: usize) -> Vec<Line> {
-        let newest = LogQuery { run: Some(run), limit: lines, ..LogQuery::default() };
+        let newest = LogQuery { run: Some(run), limit: lines * TAIL_RAW, ..LogQuery::default() };
         let mut tail = self.page(newest).await.lines;
+        tail.drain(..start_of_last(&tail, lines));
         let first = tail.first().map_or(Seq(0), |line| line.seq);
         let mut errors = self.errors(run, lines / 2).await;
         errors.retain(|line| line.seq < first);
-        tail.drain(..errors.len().min(tail.len()));
+        tail.drain(..start_of_last(&tail, lines.saturating_sub(errors.len())));
         errors.append(&mut tail);
         errors
     }

@@ -1,31 +1,18 @@
-//! How many tokens a text takes, and which lines of a log fit when not all do. Pure arithmetic.
+//! How many tokens a part of a reply takes, and which lines of a log fit when not all do. Pure arithmetic.
 //!
-//! Owns the estimate and the choice. Never sees what a line says, only what it costs and how serious it is.
+//! Owns the choice; the estimate of a text is that of `tokens.rs`. Never sees what a line says, only what it costs and how serious it is.
 
 use crate::bounds;
+
+pub use super::tokens::tokens;
 
 /// Estimated tokens of a remark between two lines that something was left out.
 pub const GAP_TOKENS: usize = 14;
 
-/// Returns an estimate of the tokens `text` takes that errs upwards.
-///
-/// Tokenizers differ and are not published; this follows what byte-pair encodings have in common. A word is a token
-/// for each five letters begun, digits and marks of punctuation go in pairs, repeats of one mark pack better, and
-/// letters outside ASCII cost more the longer their encoding is. Text of which this says too little is caught by a
-/// floor of one token for each 3.2 bytes.
-pub fn tokens(text: &str) -> usize {
-    let mut tally = Tally::default();
-    for character in text.chars() {
-        tally.add(character);
-    }
-    tally.total.max((text.len() * 10).div_ceil(32))
-}
-
 /// Returns the estimated tokens of `text` as a JSON string among others: with quotes, escapes and a comma.
 pub fn json_string_tokens(text: &str) -> usize {
-    // A backslash is a mark and what it escapes is counted as itself, which is what the escape's letter costs.
-    let escapes = text.bytes().filter(|byte| matches!(byte, b'"' | b'\\' | b'\n' | b'\t')).count();
-    tokens(text) + escapes + 3
+    // Nothing of the kind fails for a text.
+    tokens(&serde_json::to_string(text).unwrap_or_default()) + 1
 }
 
 /// Returns the estimated tokens of a JSON value as it is sent.
@@ -36,55 +23,6 @@ pub fn json_tokens(value: &serde_json::Value) -> usize {
 /// Returns what is left of a reply's bound when `fixed` is already in it.
 pub fn left(fixed: &serde_json::Value) -> usize {
     bounds::REPLY_TOKENS.saturating_sub(json_tokens(fixed))
-}
-
-#[derive(Default)]
-struct Tally {
-    total: usize,
-    class: Class,
-    run: usize,
-    repeats: usize,
-    last: char,
-}
-
-#[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum Class {
-    #[default]
-    Start,
-    Lower,
-    Upper,
-    Digit,
-    Space,
-    Mark,
-    Wide,
-}
-
-impl Tally {
-    fn add(&mut self, character: char) {
-        let class = match character {
-            'a'..='z' => Class::Lower,
-            'A'..='Z' => Class::Upper,
-            '0'..='9' => Class::Digit,
-            ' ' | '\t' | '\n' => Class::Space,
-            '!'..='~' => Class::Mark,
-            _ => Class::Wide,
-        };
-        let capitalised = class == Class::Lower && self.class == Class::Upper && self.run == 1;
-        self.run = if class == self.class || capitalised { self.run + 1 } else { 1 };
-        self.repeats = if character == self.last { self.repeats + 1 } else { 0 };
-        // Each class adds a token at the first of every so many characters of a run.
-        self.total += match class {
-            Class::Lower | Class::Upper => usize::from(self.run % 5 == 1),
-            Class::Digit => usize::from(self.run % 2 == 1),
-            // One space goes with the word after it.
-            Class::Space => usize::from(self.run % 8 == 2 || character == '\n'),
-            Class::Mark => usize::from(self.run % if self.repeats > 2 { 4 } else { 2 } == 1),
-            Class::Wide => character.len_utf8().saturating_sub(1).max(1),
-            Class::Start => 0,
-        };
-        self.class = class;
-        self.last = character;
-    }
 }
 
 /// How much a line matters beside its place.

@@ -3,15 +3,17 @@
 //! A line is `[time ][level][ process][ run N]| text`. The first line's time is a full one in UTC; after it a time is
 //! given only when the second changed, and with its date when that changed. A level no classifier decided is left
 //! out, `ostler` stands there for a remark of Ostler's own. The process is named when more than one occurs, the run
-//! where it changes. `(×37)` after the text says how often it came in a row, `… 12 lines left out` what is missing
-//! between two lines. Owns this form and the fitting of lines into a budget; never reads a log.
+//! where it changes. `(×37)` after the text says how often it came in a row, `(×37 alike)` how many there were that differ
+//! in numbers alone, `… 12 lines left out` what is missing between two lines. Owns this form and the fitting of lines into
+//! a budget; never reads a log. Which lines are folded into one is for `fold.rs`.
 
 use std::collections::HashMap;
 
 use crate::model::{Level, Line, ProcessName, RunId, Seq, Stream, Time};
 
 use super::budget::{self, Candidate, Cut, Weight};
-use super::text::{clean_within, grouped};
+use super::fold::{Entry, Look, Mark, fold};
+use super::text::grouped;
 
 /// Tokens that one line may always take, however many there are.
 const LINE_TOKENS_MIN: usize = 120;
@@ -22,21 +24,29 @@ const PREFIX_TOKENS: usize = 8;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rendered {
     pub lines: Vec<String>,
-    /// How many of the given lines are not among them.
+    /// How many of the given lines are neither among them nor folded into one that is.
     pub left_out: usize,
-    /// The last line that is among them.
+    /// The last line that is among them, or folded into one that is.
     pub last: Option<Seq>,
+    /// Something is told in fewer words than there are, and a full look tells it whole.
+    pub shortened: bool,
 }
 
 /// Renders `lines`, given in order, within `budget` estimated tokens. With [`Cut::End`] at least one line is kept,
 /// however small the budget, so that a reader always gets on.
 pub fn render(lines: &[Line], budget: usize, cut: Cut) -> Rendered {
-    let folded = fold(lines, text_limit(lines.len(), budget));
+    render_as(lines, budget, cut, Look::default())
+}
+
+/// As [`render`], with a word on how much is told of what repeats, and of traces.
+pub fn render_as(lines: &[Line], budget: usize, cut: Cut, look: Look<'_>) -> Rendered {
+    let folded = fold(lines, text_limit(lines.len(), budget), look);
     let naming = Naming::of(lines);
+    let candidates: Vec<Candidate> = folded.iter().map(candidate).collect();
     // Costs are estimates until the neighbours are known; when the result is too long, less is chosen.
     let mut attempt = budget;
     loop {
-        let kept = chosen(&folded, attempt, cut);
+        let kept = chosen(&candidates, attempt, cut);
         let rendered = write(&folded, &kept, &naming);
         let cost: usize = rendered.lines.iter().map(|line| budget::json_string_tokens(line)).sum();
         if cost <= budget || attempt == 0 {
@@ -51,50 +61,19 @@ pub fn render_one(line: &Line, budget: usize) -> String {
     render(std::slice::from_ref(line), budget, Cut::End).lines.pop().unwrap_or_default()
 }
 
-/// Few lines may be long ones, many may not.
+/// Returns the estimated tokens of one line's text: few lines may be long ones, many may not. What is longer is elided
+/// in its middle.
 fn text_limit(lines: usize, budget: usize) -> usize {
     (2 * budget / lines.max(1)).max(LINE_TOKENS_MIN).min(budget * 3 / 4)
 }
 
-/// Lines of one text that came in a row.
-struct Folded<'a> {
-    first: &'a Line,
-    last: Seq,
-    times: usize,
-    text: String,
+fn candidate(entry: &Entry<'_>) -> Candidate {
+    let cost = budget::json_string_tokens(&entry.text) + budget::tokens(&entry.mark.words()) + PREFIX_TOKENS;
+    Candidate { cost, weight: weight(entry.first) }
 }
 
-fn fold(lines: &[Line], limit: usize) -> Vec<Folded<'_>> {
-    let mut folded: Vec<Folded<'_>> = Vec::new();
-    for line in lines {
-        let text = clean_within(&line.text, limit);
-        match folded.last_mut() {
-            Some(before) if before.text == text && is_same_source(before.first, line) => {
-                before.times += 1;
-                before.last = line.seq;
-            }
-            _ => folded.push(Folded { first: line, last: line.seq, times: 1, text }),
-        }
-    }
-    folded
-}
-
-fn is_same_source(one: &Line, other: &Line) -> bool {
-    one.run == other.run
-        && one.level == other.level
-        && one.process == other.process
-        && (one.stream == Stream::Ostler) == (other.stream == Stream::Ostler)
-}
-
-fn chosen(folded: &[Folded<'_>], budget: usize, cut: Cut) -> Vec<bool> {
-    let candidates: Vec<Candidate> = folded
-        .iter()
-        .map(|line| Candidate {
-            cost: budget::json_string_tokens(&line.text) + PREFIX_TOKENS,
-            weight: weight(line.first),
-        })
-        .collect();
-    let mut kept = budget::choose(&candidates, budget, cut);
+fn chosen(candidates: &[Candidate], budget: usize, cut: Cut) -> Vec<bool> {
+    let mut kept = budget::choose(candidates, budget, cut);
     if let (Cut::End, Some(first)) = (cut, kept.first_mut()) {
         *first = true;
     }
@@ -127,15 +106,15 @@ impl Naming {
     }
 }
 
-fn write(folded: &[Folded<'_>], kept: &[bool], naming: &Naming) -> Rendered {
+fn write(folded: &[Entry<'_>], kept: &[bool], naming: &Naming) -> Rendered {
     let mut rendered = Rendered::default();
     let mut runs = HashMap::<&ProcessName, RunId>::new();
     let mut time = None;
     let mut missing = 0;
-    for (line, kept) in folded.iter().zip(kept) {
+    for (entry, kept) in folded.iter().zip(kept) {
         if !kept {
-            missing += line.times;
-            rendered.left_out += line.times;
+            missing += entry.lines;
+            rendered.left_out += entry.lines;
             continue;
         }
         // What is missing before the first line is told by the reply itself.
@@ -144,15 +123,14 @@ fn write(folded: &[Folded<'_>], kept: &[bool], naming: &Naming) -> Rendered {
         }
         missing = 0;
         let mut text = String::new();
-        write_time(&mut text, time, line.first.time);
-        time = Some(line.first.time);
-        write_source(&mut text, line.first, naming, &mut runs);
-        text.push_str(&line.text);
-        if line.times > 1 {
-            text.push_str(&format!(" (×{})", grouped(line.times)));
-        }
+        write_time(&mut text, time, entry.first.time);
+        time = Some(entry.first.time);
+        write_source(&mut text, entry.first, naming, &mut runs);
+        text.push_str(&entry.text);
+        text.push_str(&entry.mark.words());
         rendered.lines.push(text);
-        rendered.last = Some(line.last);
+        rendered.last = Some(entry.last);
+        rendered.shortened |= matches!(entry.mark, Mark::Alike(_) | Mark::Libraries);
     }
     rendered
 }
@@ -226,6 +204,11 @@ pub(super) mod tests {
         }
     }
 
+    /// A word of its own for each number, without one in it.
+    pub(in crate::mcp) fn word(number: u64) -> String {
+        number.to_string().bytes().map(|digit| char::from(digit - b'0' + b'a')).collect()
+    }
+
     #[test]
     fn a_line_says_only_what_its_neighbours_do_not() {
         let mut lines = vec![
@@ -271,13 +254,13 @@ pub(super) mod tests {
     #[test]
     fn holes_are_shown_and_errors_survive_them() {
         let mut lines: Vec<Line> = (1..=500)
-            .map(|seq| line(seq, 0, Level::Info, &format!("request {seq} was answered in time")))
+            .map(|seq| line(seq, 0, Level::Info, &format!("request {seq} was answered in {}", word(seq))))
             .collect();
         lines[100].level = Level::Error;
         let rendered = render(&lines, 1000, Cut::OldestAndMildest);
         let text = rendered.lines.join("\n");
         assert!(text.contains("error| request 101 was"), "{text}");
-        assert!(text.ends_with("request 500 was answered in time"), "{text}");
+        assert!(text.ends_with(&word(500)), "{text}");
         assert_eq!(rendered.lines[1], format!("… {} lines left out", rendered.left_out - 100));
     }
 

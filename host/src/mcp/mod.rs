@@ -3,7 +3,7 @@
 //! ```text
 //! agent ──stdio──▶ pump (in `ostler mcp`) ──socket──▶ transport ─▶ lifecycle ─▶ rmcp ─▶ server ─▶ tools ─▶ api
 //!                                                                                          ▲
-//!                                                       reply ◀─ lines ◀─ budget, text ◀───┘
+//!                                                reply ◀─ lines ◀─ fold ◀─ budget, text ◀───┘
 //! ```
 //!
 //! Only this module knows the protocol. It turns calls into verbs of the [`api`](crate::api) and what comes back into
@@ -16,7 +16,9 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use crate::api::Api;
 
 mod arguments;
+mod bound;
 mod budget;
+mod fold;
 mod lifecycle;
 mod lines;
 mod outbox;
@@ -28,10 +30,12 @@ mod session;
 mod stdio;
 mod suggest;
 mod text;
+mod tokens;
 mod tools;
 mod toolset;
 mod transport;
 mod view;
+mod words;
 
 pub use pump::{Daemons, pump};
 pub use toolset::{Toolset, Toolsets, UnknownToolset};

@@ -8,21 +8,30 @@ use crate::bounds;
 use crate::model::Line;
 
 use super::budget::{self, Cut};
-use super::lines;
 use super::text::clean_within;
+use super::{bound, lines};
 
 /// Tokens that one text beside the log lines may take: a message, a command, a hint.
 pub const TEXT_TOKENS: usize = 250;
 
+/// Said where lines are told in fewer words than there are.
+const SHORTENED: &str = "get_logs with full=true shows all frames, and lines that are alike";
+/// Estimated tokens kept for it.
+const SHORTENED_TOKENS: usize = 25;
+
 /// What a tool answers when it did what was asked.
 #[derive(Debug, Clone, Default)]
-pub struct Reply(Map<String, Value>);
+pub struct Reply {
+    fields: Map<String, Value>,
+    /// Lines are told in fewer words than there are.
+    shortened: bool,
+}
 
 impl Reply {
     /// Adds a field.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.0.insert(name.to_owned(), value.into());
+        self.fields.insert(name.to_owned(), value.into());
         self
     }
 
@@ -35,29 +44,48 @@ impl Reply {
         }
     }
 
+    /// Adds a remark on how to go on to those there are.
+    #[must_use]
+    pub fn with_hint(mut self, remark: &str) -> Self {
+        bound::add_hint(&mut self.fields, remark);
+        self
+    }
+
     /// Returns how many estimated tokens are left for log lines, when `reserve` are kept for fields still to come.
     pub fn left(&self, reserve: usize) -> usize {
         // Each array of lines brings its name and brackets.
-        budget::left(&Value::Object(self.0.clone())).saturating_sub(reserve + 16)
+        budget::left(&Value::Object(self.fields.clone())).saturating_sub(reserve + 16)
     }
 
     /// Adds log lines with as many of `given` as fit; none adds nothing.
     #[must_use]
     pub fn with_lines(self, name: &str, given: &[Line], budget: usize) -> Self {
-        let rendered = lines::render(given, budget, Cut::OldestAndMildest);
-        if rendered.lines.is_empty() { self } else { self.with(name, rendered.lines) }
+        let rendered = lines::render(given, budget.saturating_sub(SHORTENED_TOKENS), Cut::OldestAndMildest);
+        if rendered.lines.is_empty() {
+            return self;
+        }
+        let shortened = self.shortened || rendered.shortened;
+        Self { shortened, ..self.with(name, rendered.lines) }
     }
 
     /// Returns the reply as the protocol carries it. Clients that only read text find the same JSON there
     /// (2025-11-25, server/tools, "Structured Content").
     pub fn into_result(self) -> CallToolResult {
-        CallToolResult::structured(Value::Object(self.0))
+        CallToolResult::structured(Value::Object(self.finished()))
     }
 
-    /// Returns the fields.
+    /// Returns the fields as they are sent, whatever they hold within the bound of a reply.
+    fn finished(mut self) -> Map<String, Value> {
+        if self.shortened {
+            bound::add_hint(&mut self.fields, SHORTENED);
+        }
+        bound::within(self.fields, bounds::REPLY_TOKENS)
+    }
+
+    /// Returns the fields as they are sent.
     #[cfg(test)]
     pub fn into_value(self) -> Value {
-        Value::Object(self.0)
+        Value::Object(self.finished())
     }
 }
 
@@ -74,12 +102,16 @@ impl Failure {
     /// Makes a failure of its parts; the log lines take what the others leave.
     pub fn with_lines(message: &str, hint: Option<&str>, given: &[Line]) -> Self {
         let mut text = bounded(message);
-        if let Some(hint) = hint {
-            text.push_str("\nhint: ");
-            text.push_str(&bounded(hint));
-        }
-        let left = bounds::REPLY_TOKENS.saturating_sub(budget::tokens(&text) + 16);
+        let hint = hint.map(bounded);
+        let fixed = budget::json_string_tokens(&text) + hint.as_deref().map_or(0, budget::json_string_tokens);
+        let left = bounds::REPLY_TOKENS.saturating_sub(fixed + SHORTENED_TOKENS + 16);
         let rendered = lines::render(given, left, Cut::OldestAndMildest);
+        let shortened = rendered.shortened.then(|| SHORTENED.to_owned());
+        let hints: Vec<String> = hint.into_iter().chain(shortened).collect();
+        if !hints.is_empty() {
+            text.push_str("\nhint: ");
+            text.push_str(&hints.join("; "));
+        }
         if !rendered.lines.is_empty() {
             text.push_str("\nlast lines:\n");
             text.push_str(&rendered.lines.join("\n"));
@@ -89,7 +121,7 @@ impl Failure {
 
     /// Returns the failure as the protocol carries it.
     pub fn into_result(self) -> CallToolResult {
-        CallToolResult::error(vec![ContentBlock::text(self.0)])
+        CallToolResult::error(vec![ContentBlock::text(bound::text_within(self.0, bounds::REPLY_TOKENS))])
     }
 
     /// Returns the words.

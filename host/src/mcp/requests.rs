@@ -28,7 +28,8 @@ pub fn requests(stats: &RequestStats, routes: usize) -> Value {
     Value::Object(object)
 }
 
-fn window(window: &RequestWindow) -> Value {
+/// Returns the requests of a while.
+pub fn window(window: &RequestWindow) -> Value {
     let mut object = Map::new();
     object.insert("count".to_owned(), window.count.into());
     object.insert("per_second".to_owned(), window.per_second.into());

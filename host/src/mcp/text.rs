@@ -59,6 +59,16 @@ fn last_state(text: &str) -> &str {
     text.rsplit('\r').find(|state| !state.trim().is_empty()).unwrap_or("")
 }
 
+/// Returns whether `text` overwrites what was printed before it on its line.
+pub fn returns(text: &str) -> bool {
+    !text.contains("\r\n") && text.contains('\r') && !last_state(text).is_empty()
+}
+
+/// Returns whether what is printed after `text` on its line overwrites it.
+pub fn ends_with_return(text: &str) -> bool {
+    text.trim_end_matches([' ', '\t']).ends_with('\r')
+}
+
 fn clean(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;

@@ -41,9 +41,9 @@ mod tests;
 use std::ops::Range;
 
 pub use fingerprint::{FINGERPRINT_VERSION, Fingerprint};
-pub use reduce::reduce;
+pub use reduce::{LeftOut, library_lines, reduce};
 pub use structured::read_structured;
-pub use template::template;
+pub use template::{numberless, template};
 
 use crate::bounds;
 

@@ -44,6 +44,14 @@ pub fn template(message: &str) -> String {
     told
 }
 
+/// Returns the message with placeholders for numbers, ids and hexadecimal digits alone; what is quoted, paths and
+/// addresses stay, but for the numbers in them: `GET /items/<n> took <n>ms`.
+pub fn numberless(message: &str) -> String {
+    let mut told = String::with_capacity(message.len());
+    push_parts(&mut told, message);
+    told
+}
+
 /// Returns what follows a quoted part that `text` begins with; an apostrophe within a word begins none.
 fn quoted(text: &str, first: char, before: char) -> Option<&str> {
     let close = match first {

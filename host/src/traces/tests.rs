@@ -64,6 +64,20 @@ fn messages_lose_what_differs_from_time_to_time() {
 }
 
 #[test]
+fn messages_lose_numbers_alone_where_nothing_else_may_go() {
+    for (message, expected) in [
+        ("GET /items/12 took 3.5ms", "GET /items/<n> took <n>ms"),
+        ("GET /items/a took 3ms", "GET /items/a took <n>ms"),
+        ("'x' of job 5f0c9a6e-3b1d-4c8e-9f10-aabbccddeeff", "'x' of job <uuid>"),
+        ("2026-11-20 08:29:25,123 at 0x7f3a", "<n> <n> at <hex>"),
+        ("über 3 Zeilen", "über <n> Zeilen"),
+        ("", ""),
+    ] {
+        assert_eq!(numberless(message), expected, "{message}");
+    }
+}
+
+#[test]
 fn a_trace_in_a_line_of_json_is_read() {
     let line = r#"{"level":"error","msg":"request failed","err":{"type":"TypeError","message":"x is not a function","stack":"TypeError: x is not a function\n    at cart (/srv/shop/src/cart.js:3:9)\n    at Layer.handle (/srv/shop/node_modules/express/lib/router/layer.js:95:5)"}}"#;
     let shape = read_structured(line, &[], PROJECT);

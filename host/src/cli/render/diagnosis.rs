@@ -6,7 +6,7 @@ use super::duration::duration;
 use super::line::{Clock, LineFormat};
 use super::style::{FAINT, HEADING, Palette};
 use super::text::visible;
-use crate::api::{Diagnosis, RunView};
+use crate::api::{Diagnosis, RunView, without_libraries};
 use crate::model::Line;
 
 /// Returns everything known of why a process is as it is.
@@ -46,7 +46,7 @@ fn lines(shown: &mut String, palette: Palette, clock: &Clock, title: &str, lines
     }
     heading(shown, palette, title);
     let format = LineFormat::of_lines(palette, clock.clone(), lines);
-    for line in lines {
+    for line in &without_libraries(lines) {
         shown.push_str("  ");
         shown.push_str(&format.show(line));
     }

@@ -5,13 +5,14 @@ use serde_json::json;
 use super::line::{Clock, LineFormat};
 use super::style::{BAD, FAINT, GOOD, Palette};
 use super::text::visible_lines;
+use crate::api::without_libraries;
 use crate::cli::exit::Complaint;
 
 /// Returns the error for people.
 pub fn complaint(palette: Palette, clock: Clock, complaint: &Complaint) -> String {
     let mut shown = format!("{} {}\n", palette.paint(BAD, "error:"), visible_lines(&complaint.message));
     let format = LineFormat::of_lines(palette, clock, &complaint.lines);
-    for line in &complaint.lines {
+    for line in &without_libraries(&complaint.lines) {
         shown.push_str("  ");
         shown.push_str(&format.show(line));
     }

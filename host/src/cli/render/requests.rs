@@ -32,7 +32,7 @@ pub fn requests(palette: Palette, requests: &RequestStats) -> String {
 }
 
 /// Returns `40 (0.6/s), 10 with 5xx (25%), 2 with 4xx, p50 12ms, p95 80ms`.
-fn one_window(palette: Palette, window: &RequestWindow) -> String {
+pub fn one_window(palette: Palette, window: &RequestWindow) -> String {
     if window.count == 0 {
         return "none".to_owned();
     }

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use super::alerts::alert;
 use super::errors::errors;
 use super::line::Clock;
+use super::requests::one_window;
 use super::stats::bytes;
-use super::style::{self, FAINT, Palette};
+use super::style::{self, FAINT, HEADING, Palette};
 use super::table::{Cell, table};
 use super::text::visible;
 use crate::api::{LineCount, LogSummary, MessageSummary, ProcessSummary};
@@ -28,6 +30,17 @@ pub fn summary(palette: Palette, clock: &Clock, summary: &LogSummary) -> String 
         ["PROCESS", "LINES", "ERRORS", "WARNINGS", "LINES/S", "PEAK", "BYTES", dropped, "LAST", "TREND"];
     shown.push_str(&table(palette, headings, &rows));
     let _ = writeln!(shown, "{}", palette.paint(FAINT, format!("a step of the trend is {step} s")));
+    for (process, requests) in
+        summary.processes.iter().filter_map(|process| Some((&process.process, process.requests.as_ref()?)))
+    {
+        let _ = writeln!(shown, "{process}: requests in the last 15 minutes: {}", one_window(palette, requests));
+    }
+    if !summary.alerts.is_empty() {
+        let _ = writeln!(shown, "\n{}", palette.paint(HEADING, "alerts"));
+        for view in &summary.alerts {
+            let _ = writeln!(shown, "  {}", alert(palette, clock, view));
+        }
+    }
     if !summary.errors.is_empty() {
         shown.push('\n');
         shown.push_str(&errors(palette, clock, &summary.errors));
@@ -127,6 +140,7 @@ fn bars(trend: &[u64]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::requests;
     use super::*;
     use crate::model::{ProcessName, Time};
 
@@ -142,6 +156,7 @@ mod tests {
             first: Time(1_795_163_365_123_000_000),
             last: Time(1_795_163_365_123_000_000),
             dropped: 0,
+            requests: None,
         }
     }
 
@@ -152,7 +167,10 @@ mod tests {
             to: Time(1_795_163_365_123_000_000),
             lines: 105,
             processes: vec![
-                process("api", &[(Level::Info, 100), (Level::Error, 2)]),
+                ProcessSummary {
+                    requests: Some(requests::tests::stats(true).last_15_minutes),
+                    ..process("api", &[(Level::Info, 100), (Level::Error, 2)])
+                },
                 process("web", &[(Level::Warn, 3)]),
             ],
             trend_step_ms: 75_000,
@@ -170,8 +188,7 @@ mod tests {
                 cursor: String::new(),
             }],
             sampled: 50,
-            alerts: None,
-            requests: None,
+            alerts: Vec::new(),
             cursor: String::new(),
         };
         let clock = Clock::utc(jiff::civil::date(2026, 11, 20));
@@ -182,6 +199,7 @@ mod tests {
         api      102    2                 1.2      40    2.0 KiB  08:29:25   ▁▄█
         web      3              3         1.2      40    2.0 KiB  08:29:25   ▁▄█
         a step of the trend is 75 s
+        api: requests in the last 15 minutes: 400 (0.4/s), 10 with 5xx (2.5%), p50 2.3ms, p95 80ms
 
         COUNT  PROCESS  LEVEL  MESSAGE
         90     api      info   GET <path>␛[0m <n>

@@ -68,7 +68,7 @@ pub async fn call(api: &Api, caller: &Caller, arguments: &Arguments) -> Result<R
     render(&in_time(arguments.required("name"), api.add(caller, request)).await?)
 }
 
-fn render(added: &AddReply) -> Result<Reply, Failure> {
+pub(super) fn render(added: &AddReply) -> Result<Reply, Failure> {
     if let Some(failure) = &added.failure {
         let hint = "it was added all the same: start_process tries again, diagnose_process tells more, \
                     remove_process takes it away";

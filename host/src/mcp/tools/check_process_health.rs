@@ -47,7 +47,7 @@ pub async fn call(api: &Api, caller: &Caller, arguments: &Arguments) -> Result<R
     Ok(render(&api.health(caller, &names).await?, !names.is_empty()))
 }
 
-fn render(views: &[HealthView], with_recent: bool) -> Reply {
+pub(super) fn render(views: &[HealthView], with_recent: bool) -> Reply {
     const HINT_TOKENS: usize = 60;
     let mut left = Reply::default().left(HINT_TOKENS);
     let mut shown: Vec<Value> = Vec::new();

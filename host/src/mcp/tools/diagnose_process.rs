@@ -45,7 +45,7 @@ pub async fn call(api: &Api, caller: &Caller, arguments: &Arguments) -> Result<R
     Ok(render(&api.diagnose(caller, arguments.required("name")).await?))
 }
 
-fn render(diagnosis: &Diagnosis) -> Reply {
+pub(super) fn render(diagnosis: &Diagnosis) -> Reply {
     let runs: Vec<String> = diagnosis.runs.iter().take(RUNS).map(run).collect();
     let hints: Vec<String> = diagnosis.hints.iter().take(HINTS).map(|hint| bounded(hint)).collect();
     let reply = Reply::default()

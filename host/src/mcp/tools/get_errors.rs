@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::{Api, Caller, ErrorState, ErrorView, ErrorsReply, ErrorsRequest};
 use crate::model::Level;
+use crate::traces;
 
 use super::super::arguments::{Argument, Arguments, Kind};
 use super::super::reply::{Failure, Reply, bounded};
@@ -45,6 +46,7 @@ pub const SPEC: Spec = Spec {
         LEVEL,
         Argument::optional("limit", Kind::Number { least: 1, most: 100, default: Some(LIMIT) }, ""),
         Argument::optional("id", Kind::Text, ""),
+        Argument::optional("full", Kind::Flag { default: false }, "With id: with frames of libraries"),
     ],
     output: || {
         let errors = json!({"type": "array", "items": {"type": "object"}});
@@ -57,7 +59,10 @@ pub const SPEC: Spec = Spec {
 
 pub async fn call(api: &Api, caller: &Caller, arguments: &Arguments) -> Result<Reply, Failure> {
     if let Some(id) = arguments.text("id") {
-        let view = api.error(caller, id).await?;
+        let mut view = api.error(caller, id).await?;
+        if let (Some(sample), false) = (&mut view.sample, arguments.flag("full").unwrap_or(false)) {
+            *sample = traces::reduce(sample, api.project_dir().as_deref()).into_owned();
+        }
         return Ok(render_one(&view));
     }
     Ok(render(&api.error_groups(caller, request(arguments)).await?))
@@ -79,7 +84,7 @@ fn request(arguments: &Arguments) -> ErrorsRequest {
     }
 }
 
-fn render(reply: &ErrorsReply) -> Reply {
+pub(super) fn render(reply: &ErrorsReply) -> Reply {
     const RESERVE_TOKENS: usize = 120;
     let start = Reply::default().with("next_cursor", bounded(&reply.cursor));
     let mut left = start.left(RESERVE_TOKENS);
@@ -107,7 +112,7 @@ fn render(reply: &ErrorsReply) -> Reply {
 }
 
 /// One kind of error with the text of the last one, as much of it as fits.
-fn render_one(view: &ErrorView) -> Reply {
+pub(super) fn render_one(view: &ErrorView) -> Reply {
     const RESERVE_TOKENS: usize = 60;
     let mut told = error(view);
     told.insert("runs".to_owned(), view.runs.into());

@@ -49,7 +49,7 @@ pub async fn call(api: &Api, caller: &Caller, arguments: &Arguments) -> Result<R
     Ok(render(&api.latest_errors(caller, request).await?))
 }
 
-fn render(reply: &LatestErrorsReply) -> Reply {
+pub(super) fn render(reply: &LatestErrorsReply) -> Reply {
     const RESERVE_TOKENS: usize = 60;
     let start = Reply::default().with("next_cursor", bounded(&reply.cursor));
     let mut left = start.left(RESERVE_TOKENS);

@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::api::{Api, Caller, LogSummary, LogSummaryRequest, MessageSummary, ProcessSummary};
+use crate::api::{AlertView, Api, Caller, LogSummary, LogSummaryRequest, MessageSummary, ProcessSummary};
 use crate::model::Level;
 
 use super::super::arguments::{Argument, Arguments, Kind};
 use super::super::reply::{Failure, Reply, bounded};
 use super::super::text::{clean_within, grouped};
-use super::super::{budget, lines, view};
+use super::super::{budget, lines, requests, view};
 use super::get_errors;
 use super::log_filters::{NAME, NAMES};
 use super::{Effect, Id, Spec, Toolset};
@@ -25,7 +25,7 @@ pub const SPEC: Spec = Spec {
     name: "get_log_summary",
     title: "Sum up logs",
     description: "Sum up the log since a time or restart: of each process lines by level, rate, peak and trend; kinds of \
-                  errors with ids for get_errors; what was printed most often, with a cursor in front of the last one. \
+                  errors with ids for get_errors; alerts, newest first; what was printed most often, with a cursor in front of the last one. \
                   Cheaper than reading lines.",
     toolset: Toolset::Logs,
     effect: Effect::Reads,
@@ -61,7 +61,6 @@ pub const SPEC: Spec = Spec {
                 ("at_least", view::boolean()),
                 ("missing", view::integer()),
                 ("alerts", objects()),
-                ("requests", objects()),
                 ("hint", view::string()),
             ],
         )
@@ -99,6 +98,7 @@ fn render(summary: &LogSummary) -> Reply {
         reply.with_some(name, (!fitting.is_empty() || name == "processes").then_some(fitting))
     };
     reply = add(reply, "processes", summary.processes.iter().map(process).collect(), 2);
+    reply = add(reply, "alerts", summary.alerts.iter().rev().map(alert).collect(), 3);
     let errors = summary.errors.iter().map(|error| Value::Object(get_errors::error(error))).collect();
     reply = add(reply, "errors", errors, 2);
     reply = add(reply, "messages", summary.messages.iter().map(message).collect(), 1);
@@ -149,6 +149,23 @@ fn process(summary: &ProcessSummary) -> Value {
     if summary.dropped > 0 {
         told.insert("dropped".to_owned(), summary.dropped.into());
     }
+    if let Some(window) = &summary.requests {
+        told.insert("requests_15m".to_owned(), requests::window(window));
+    }
+    Value::Object(told)
+}
+
+fn alert(view: &AlertView) -> Value {
+    let mut told = Map::new();
+    told.insert("alert".to_owned(), clean_within(&view.name, MESSAGE_TOKENS).into());
+    told.insert("name".to_owned(), view.process.as_str().into());
+    told.insert("time".to_owned(), lines::seconds(view.time).into());
+    told.insert("what".to_owned(), clean_within(&view.what, MESSAGE_TOKENS).into());
+    told.insert("text".to_owned(), clean_within(&view.text, MESSAGE_TOKENS).into());
+    if view.more > 0 {
+        told.insert("more".to_owned(), view.more.into());
+    }
+    told.insert("cursor".to_owned(), bounded(&view.cursor).into());
     Value::Object(told)
 }
 
@@ -170,7 +187,7 @@ mod tests {
 
     use super::*;
     use crate::bounds;
-    use crate::model::{ProcessName, Time};
+    use crate::model::{ProcessName, RunId, Time};
 
     const EIGHT: Time = Time(1_795_163_365_000_000_000);
 
@@ -190,6 +207,7 @@ mod tests {
                 first: EIGHT,
                 last: EIGHT,
                 dropped: 7,
+                requests: Some(requests::tests::stats().last_15_minutes),
             }],
             trend_step_ms: 75_000,
             counts_are_least: false,
@@ -206,8 +224,21 @@ mod tests {
                 cursor: "3fa9c1-1".into(),
             }],
             sampled: 5000,
-            alerts: None,
-            requests: None,
+            alerts: vec![AlertView {
+                id: 7,
+                name: "errors".into(),
+                process: ProcessName::new("api").unwrap(),
+                run: RunId(3),
+                time: EIGHT,
+                level: Some(Level::Error),
+                what: "10 events at error within 1m".into(),
+                text: "ValueError: cart is gone".into(),
+                message: None,
+                meanwhile: 0,
+                more: 37,
+                open_until: None,
+                cursor: "3fa9c1-3".into(),
+            }],
             cursor: "3fa9c1-2".into(),
         }
     }
@@ -224,6 +255,9 @@ mod tests {
         much.messages[0].template = long.clone();
         much.messages[0].cursor = long.clone();
         much.errors[0].message = long.clone();
+        (much.alerts[0].name, much.alerts[0].what, much.alerts[0].text) = (long.clone(), long.clone(), long.clone());
+        much.alerts[0].cursor = long.clone();
+        much.alerts = vec![much.alerts[0].clone(); 50];
         much.cursor = long;
         much.processes[0].trend = vec![u64::MAX; 12];
         much.processes = vec![much.processes[0].clone(); 300];
@@ -232,7 +266,7 @@ mod tests {
         (much.missing, much.counts_are_least) = (u64::MAX, true);
         let value = render(&much).into_value();
         assert!(budget::json_tokens(&value) <= bounds::REPLY_TOKENS, "{}", budget::json_tokens(&value));
-        for list in ["processes", "errors", "messages"] {
+        for list in ["processes", "alerts", "errors", "messages"] {
             assert!(!value[list].as_array().unwrap().is_empty(), "{list}: {value}");
         }
         assert!(value["hint"].as_str().unwrap().contains("more are not shown"), "{value}");

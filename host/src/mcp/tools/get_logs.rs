@@ -5,7 +5,8 @@ use crate::model::{Level, RunId, Stream};
 
 use super::super::arguments::{Argument, Arguments, Kind};
 use super::super::budget::Cut;
-use super::super::lines;
+use super::super::fold::Look;
+use super::super::lines::{self, Rendered};
 use super::super::reply::{Failure, Reply, bounded};
 use super::super::text::grouped;
 use super::super::view;
@@ -42,6 +43,11 @@ pub const SPEC: Spec = Spec {
             Kind::Number { least: 1, most: u64::MAX, default: None },
             "One run only; default all",
         ),
+        Argument::optional(
+            "full",
+            Kind::Flag { default: false },
+            "With frames of libraries, alike lines unfolded",
+        ),
     ],
     output: || {
         view::object(
@@ -58,7 +64,12 @@ pub async fn call(api: &Api, caller: &Caller, arguments: &Arguments) -> Result<R
         || request.grep.is_some()
         || request.stream.is_some()
         || !request.fields.is_empty();
-    Ok(render(&api.logs(caller, request).await?, direction, narrowed))
+    let full = arguments.flag("full").unwrap_or(false);
+    let project = api.project_dir();
+    // Lines that were searched for are not whole traces, and wanted.
+    let look =
+        Look { project: project.as_deref(), whole_traces: full || request.grep.is_some(), every_line: full };
+    Ok(render(&api.logs(caller, request).await?, direction, narrowed, look))
 }
 
 fn request(arguments: &Arguments) -> LogsRequest {
@@ -97,7 +108,7 @@ impl Direction {
     }
 }
 
-fn render(logs: &LogsReply, direction: Direction, narrowed: bool) -> Reply {
+fn render(logs: &LogsReply, direction: Direction, narrowed: bool, look: Look<'_>) -> Reply {
     let head = Reply::default()
         .with("next_cursor", bounded(&logs.cursor))
         .with_some("missing", (logs.missing > 0).then_some(logs.missing));
@@ -105,9 +116,9 @@ fn render(logs: &LogsReply, direction: Direction, narrowed: bool) -> Reply {
         Direction::Onward => Cut::End,
         Direction::Newest => Cut::OldestAndMildest,
     };
-    let rendered = lines::render(&logs.lines, head.left(RESERVE_TOKENS), cut);
+    let rendered = lines::render_as(&logs.lines, head.left(RESERVE_TOKENS), cut, look);
     let left_out = rendered.left_out;
-    let hint = hint(logs, direction, narrowed, left_out);
+    let hint = hint(logs, direction, narrowed, &rendered);
     let head = match (direction, rendered.last) {
         // The next call has to begin after the last line shown, not after the last one read.
         (Direction::Onward, Some(last)) if left_out > 0 => {
@@ -119,7 +130,8 @@ fn render(logs: &LogsReply, direction: Direction, narrowed: bool) -> Reply {
     head.with("lines", rendered.lines).with("more", logs.more || left_out > 0).with_some("hint", hint)
 }
 
-fn hint(logs: &LogsReply, direction: Direction, narrowed: bool, left_out: usize) -> Option<String> {
+fn hint(logs: &LogsReply, direction: Direction, narrowed: bool, rendered: &Rendered) -> Option<String> {
+    let left_out = rendered.left_out;
     let mut hints = Vec::new();
     if logs.missing > 0 {
         hints.push(format!("{} lines after the cursor were deleted to save space", logs.missing));
@@ -140,15 +152,21 @@ fn hint(logs: &LogsReply, direction: Direction, narrowed: bool, left_out: usize)
         }
         _ => {}
     }
+    if rendered.shortened {
+        hints.push("full=true shows frames of libraries, and lines that are alike".to_owned());
+    }
     (!hints.is_empty()).then(|| hints.join("; "))
 }
+
+#[cfg(test)]
+mod walk_tests;
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::super::super::budget;
-    use super::super::super::lines::tests::line;
+    use super::super::super::lines::tests::{line, word};
     use super::*;
     use crate::bounds;
     use crate::model::Line;
@@ -160,7 +178,12 @@ mod tests {
     fn many() -> Vec<Line> {
         (1..=500)
             .map(|seq| {
-                line(seq, seq as i64, Level::Info, &format!("GET /api/v1/items/{seq} HTTP/1.1 200 OK"))
+                line(
+                    seq,
+                    seq as i64,
+                    Level::Info,
+                    &format!("GET /api/v1/items/{} HTTP/1.1 200 OK", word(seq)),
+                )
             })
             .collect()
     }
@@ -195,23 +218,31 @@ mod tests {
 
     #[test]
     fn few_lines_are_given_without_ado() {
-        let reply = render(&logs(vec![line(1, 0, Level::Error, "boom")], false), Direction::Newest, false);
+        let reply = render(
+            &logs(vec![line(1, 0, Level::Error, "boom")], false),
+            Direction::Newest,
+            false,
+            Look::default(),
+        );
         insta::assert_snapshot!(reply.into_value(), @r#"{"lines":["2026-11-20T08:29:25Z error| boom"],"more":false,"next_cursor":"c500"}"#);
     }
 
     #[test]
     fn the_newest_lines_stay_when_not_all_fit() {
-        let value = render(&logs(many(), false), Direction::Newest, false).into_value();
+        let value = render(&logs(many(), false), Direction::Newest, false, Look::default()).into_value();
         assert!(budget::json_tokens(&value) <= bounds::REPLY_TOKENS, "{}", budget::json_tokens(&value));
         let lines = value["lines"].as_array().unwrap();
-        assert!(lines.last().unwrap().as_str().unwrap().contains("/items/500 "), "{lines:?}");
+        assert!(
+            lines.last().unwrap().as_str().unwrap().contains(&format!("/items/{} ", word(500))),
+            "{lines:?}"
+        );
         assert_eq!(value["left_out"].as_u64().unwrap() as usize + lines.len(), 500);
         assert_eq!((&value["more"], &value["next_cursor"]), (&json!(true), &json!("c500")));
     }
 
     #[test]
     fn a_reader_with_a_cursor_goes_on_after_the_last_line_shown() {
-        let value = render(&logs(many(), true), Direction::Onward, false).into_value();
+        let value = render(&logs(many(), true), Direction::Onward, false, Look::default()).into_value();
         assert!(budget::json_tokens(&value) <= bounds::REPLY_TOKENS);
         let shown = value["lines"].as_array().unwrap().len() as u64;
         assert!((50..500).contains(&shown), "{shown}");
@@ -222,18 +253,19 @@ mod tests {
 
     #[test]
     fn a_cursor_read_that_fits_keeps_the_cursor_it_was_given() {
-        let value = render(&logs(many()[..5].to_vec(), false), Direction::Onward, false).into_value();
+        let value = render(&logs(many()[..5].to_vec(), false), Direction::Onward, false, Look::default())
+            .into_value();
         assert_eq!((&value["next_cursor"], &value["more"]), (&json!("c500"), &json!(false)));
         assert_eq!(value.get("hint"), None);
     }
 
     #[test]
     fn nothing_found_says_why() {
-        let value = render(&logs(Vec::new(), false), Direction::Newest, true).into_value();
+        let value = render(&logs(Vec::new(), false), Direction::Newest, true, Look::default()).into_value();
         assert_eq!(value["lines"], json!([]));
         assert!(value["hint"].as_str().unwrap().starts_with("no line matches"));
         let missing = LogsReply { missing: 12, ..logs(Vec::new(), false) };
-        let value = render(&missing, Direction::Onward, false).into_value();
+        let value = render(&missing, Direction::Onward, false, Look::default()).into_value();
         assert_eq!(value["missing"], 12);
         assert!(value["hint"].as_str().unwrap().starts_with("12 lines after the cursor were deleted"));
     }

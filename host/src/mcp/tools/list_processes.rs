@@ -1,13 +1,13 @@
 //! `list_processes`: every process with its state.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::api::{Api, Caller, GroupView, ProcessView};
 
 use super::super::reply::{Failure, Reply};
-use super::super::text::{clean_within, grouped};
-use super::super::{budget, view};
-use super::{Effect, Id, Spec, Toolset};
+use super::super::text::clean_within;
+use super::super::view;
+use super::{Effect, Id, Spec, Toolset, outcome};
 
 pub const SPEC: Spec = Spec {
     id: Id::ListProcesses,
@@ -21,7 +21,7 @@ pub const SPEC: Spec = Spec {
     output: || {
         view::object(
             [("processes", json!({"type": "array", "items": view::process_schema()}))],
-            [("groups", view::strings()), ("hint", view::string())],
+            [("others", view::strings()), ("groups", view::strings()), ("hint", view::string())],
         )
     },
 };
@@ -34,29 +34,10 @@ pub async fn call(api: &Api, caller: &Caller) -> Result<Reply, Failure> {
 const NONE: &str =
     "no processes are defined: call add_process, or add [process.NAME] with a command to ostler.toml";
 
-fn render(processes: &[ProcessView], groups: &[GroupView]) -> Reply {
-    const HINT_TOKENS: usize = 60;
-    let reply = Reply::default().with_some("groups", told(groups));
-    let mut left = reply.left(HINT_TOKENS);
-    let mut shown: Vec<Value> = Vec::new();
-    for process in processes {
-        let process = view::process(process);
-        let cost = budget::json_tokens(&process) + 1;
-        if cost > left {
-            break;
-        }
-        left -= cost;
-        shown.push(process);
-    }
-    let hint = match processes.len() - shown.len() {
-        0 if processes.is_empty() => Some(NONE.to_owned()),
-        0 => None,
-        missing => Some(format!(
-            "{} more processes are not shown; ask for one by its name with diagnose_process",
-            grouped(missing)
-        )),
-    };
-    reply.with("processes", shown).with_some("hint", hint)
+pub(super) fn render(processes: &[ProcessView], groups: &[GroupView]) -> Reply {
+    let hint = processes.is_empty().then_some(NONE);
+    let reply = Reply::default().with_some("groups", told(groups)).with_some("hint", hint);
+    outcome::with_processes(reply, "processes", processes)
 }
 
 /// Tells each group in a line: `web: api, worker`.
@@ -73,6 +54,7 @@ fn told(groups: &[GroupView]) -> Option<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::budget;
     use super::super::super::view::tests::view;
     use super::*;
     use crate::bounds;
@@ -102,9 +84,12 @@ mod tests {
         let reply = render(&processes, &[]).into_value();
         assert!(budget::json_tokens(&reply) <= bounds::REPLY_TOKENS);
         let shown = reply["processes"].as_array().unwrap().len();
-        assert!(shown > 50);
+        assert!(shown > 30, "{shown}");
+        let others = reply["others"].as_array().unwrap();
+        assert!(others.len() > 50 && others[0] == format!("worker-with-a-long-name-{shown}"), "{others:?}");
+        assert_eq!(others[others.len() - 1], format!("and {} more", 601 - shown - others.len()));
         assert!(
-            reply["hint"].as_str().unwrap().starts_with(&format!("{} more", 600 - shown)),
+            reply["hint"].as_str().unwrap().starts_with(&format!("{} more processes", 600 - shown)),
             "{}",
             reply["hint"]
         );

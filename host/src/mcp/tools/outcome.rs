@@ -9,6 +9,7 @@ use crate::model::ProcessName;
 
 use super::super::budget;
 use super::super::reply::{Reply, bounded};
+use super::super::text::grouped;
 use super::super::view;
 
 /// Failures told; what is wrong is often the same with all.
@@ -27,8 +28,26 @@ pub fn failures(failed: &[api::Failure]) -> Option<Vec<String>> {
     (!told.is_empty()).then_some(told)
 }
 
+/// Adds processes: all that fit, or where not all do the first of them whole and the others by name in `others`.
+pub fn with_processes(reply: Reply, field: &str, views: &[ProcessView]) -> Reply {
+    const HINT_TOKENS: usize = 40;
+    let left = reply.left(0);
+    let shown = first_of(views, left);
+    if shown.len() == views.len() {
+        return reply.with(field, shown);
+    }
+    // Names cost little, and with its name everything is had of a process.
+    let shown = first_of(views, left.saturating_sub(HINT_TOKENS) / 2);
+    let others: Vec<ProcessName> = views[shown.len()..].iter().map(|view| view.name.clone()).collect();
+    let hint = format!(
+        "{} more processes are told by name in others: ask for one with diagnose_process",
+        grouped(others.len())
+    );
+    with_names(reply.with(field, shown).with_hint(&hint), "others", &others, 1)
+}
+
 /// Returns as many processes as fit into `left` estimated tokens.
-pub fn processes(views: &[ProcessView], mut left: usize) -> Vec<Value> {
+fn first_of(views: &[ProcessView], mut left: usize) -> Vec<Value> {
     let mut shown = Vec::new();
     for process in views.iter().map(view::process) {
         let cost = budget::json_tokens(&process) + 1;

@@ -60,7 +60,7 @@ pub async fn call(api: &Api, caller: &Caller, arguments: &Arguments) -> Result<R
     Ok(render(&started, &ended, &api.logs(caller, logs).await?))
 }
 
-fn render(started: &RunReply, ended: &RunEndReply, logs: &LogsReply) -> Reply {
+pub(super) fn render(started: &RunReply, ended: &RunEndReply, logs: &LogsReply) -> Reply {
     let hint = match (ended.ended, logs.more) {
         (false, _) => Some("it goes on: wait_for with until=exit waits for its end, stop_process ends it"),
         (true, true) => Some("there were more lines: get_logs with since=next_cursor has all of them"),

@@ -47,7 +47,7 @@ pub async fn call(api: &Api, caller: &Caller, arguments: &Arguments) -> Result<R
     Ok(render(&scaled))
 }
 
-fn render(scaled: &ScaleReply) -> Reply {
+pub(super) fn render(scaled: &ScaleReply) -> Reply {
     const FAILED: &str = "diagnose_process tells more of what failed";
     let failed = outcome::failures(&scaled.failed);
     let hint = scaled.note.as_deref().map(bounded).or_else(|| failed.as_ref().map(|_| FAILED.to_owned()));
@@ -58,8 +58,7 @@ fn render(scaled: &ScaleReply) -> Reply {
         .with_some("hint", hint);
     let removed: Vec<ProcessName> = scaled.removed.iter().map(|view| view.name.clone()).collect();
     let reply = outcome::with_names(reply, "removed", &removed, 2);
-    let started = outcome::processes(&scaled.started, reply.left(0));
-    reply.with("started", started)
+    outcome::with_processes(reply, "started", &scaled.started)
 }
 
 #[cfg(test)]

@@ -49,10 +49,11 @@ fn request(arguments: &Arguments) -> Result<SendRequest, Failure> {
     Ok(SendRequest { name: arguments.required("name").to_owned(), text, enter, keys, eof })
 }
 
-fn render(sent: &SendReply) -> Reply {
+pub(super) fn render(sent: &SendReply) -> Reply {
     let signals = sent.signals.join(", ");
-    let note = (!signals.is_empty())
-        .then(|| format!("{signals} was sent: without a terminal (pty = false) no key becomes one"));
+    let note = (!signals.is_empty()).then(|| {
+        format!("{} was sent: without a terminal (pty = false) no key becomes one", bounded(&signals))
+    });
     Reply::default()
         .with("process", view::process(&sent.process))
         .with("bytes", sent.bytes)

@@ -26,7 +26,7 @@ pub const SPEC: Spec = Spec {
 pub fn output() -> Map<String, Value> {
     view::object(
         [("processes", json!({"type": "array", "items": {"type": "object"}}))],
-        [("failed", view::strings()), ("hint", view::string())],
+        [("others", view::strings()), ("failed", view::strings()), ("hint", view::string())],
     )
 }
 
@@ -44,6 +44,5 @@ pub fn render(reply: &GroupReply) -> Result<Reply, Failure> {
     // What failed is kept whole, because it is what has to be dealt with.
     let told =
         Reply::default().with_some("failed", failed).with_some("hint", reply.warning.as_deref().map(bounded));
-    let shown = outcome::processes(&reply.processes, told.left(0));
-    Ok(told.with("processes", shown))
+    Ok(outcome::with_processes(told, "processes", &reply.processes))
 }

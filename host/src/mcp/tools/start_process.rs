@@ -3,12 +3,13 @@
 use serde_json::{Map, Value};
 
 use crate::api::{Api, Caller, StartReply, Until, WaitOutcome, WaitReply, WaitRequest};
+use crate::model::ProcessName;
 
 use super::super::arguments::{Argument, Arguments, Kind};
 use super::super::reply::{Failure, Reply, bounded};
 use super::super::view;
 use super::wait_for::outcome_word;
-use super::{Effect, Id, Spec, Toolset, in_time, wait_ms};
+use super::{Effect, Id, Spec, Toolset, in_time, outcome, wait_ms};
 
 /// The argument that makes one call of start and wait.
 pub const WAIT_READY: Argument =
@@ -68,33 +69,33 @@ pub async fn finish(
     render_waited(&started, &api.wait(caller, request).await?)
 }
 
-fn render(started: &StartReply) -> Reply {
-    Reply::default()
+pub(super) fn render(started: &StartReply) -> Reply {
+    let reply = Reply::default()
         .with("process", view::process(&started.process))
         .with_some("already_running", started.already_running.then_some(true))
         .with("next_cursor", bounded(&started.cursor))
-        .with_some("also_started", also_started(started))
-        .with_some("hint", started.warning.as_deref().map(bounded))
+        .with_some("hint", started.warning.as_deref().map(bounded));
+    also_started(reply, started)
 }
 
 /// Names what was started besides: dependencies, further replicas, members of a group.
-fn also_started(started: &StartReply) -> Option<Vec<String>> {
-    /// Names shown; there may be as many as there are processes.
-    const SHOWN: usize = 100;
+fn also_started(reply: Reply, started: &StartReply) -> Reply {
+    /// What is left is for the last lines, and a warning.
+    const PARTS: usize = 2;
     let fresh = started.also.iter().filter(|also| !also.already_running);
-    let names: Vec<String> = fresh.take(SHOWN).map(|also| also.process.name.to_string()).collect();
-    (!names.is_empty()).then_some(names)
+    let names: Vec<ProcessName> = fresh.map(|also| also.process.name.clone()).collect();
+    outcome::with_names(reply, "also_started", &names, PARTS)
 }
 
-fn render_waited(started: &StartReply, waited: &WaitReply) -> Result<Reply, Failure> {
+pub(super) fn render_waited(started: &StartReply, waited: &WaitReply) -> Result<Reply, Failure> {
     let reply = Reply::default()
         .with("process", view::process(&waited.process))
         .with_some("already_running", started.already_running.then_some(true))
         // The lines of the start are still to be read.
         .with("next_cursor", bounded(&started.cursor))
-        .with_some("also_started", also_started(started))
         .with("outcome", outcome_word(waited.outcome))
         .with("reason", bounded(&waited.reason));
+    let reply = also_started(reply, started);
     match waited.outcome {
         WaitOutcome::Met => Ok(reply.with_some("hint", started.warning.as_deref().map(bounded))),
         WaitOutcome::TimedOut => {

@@ -1,11 +1,12 @@
 //! `stop_process`: stops a process and all it spawned.
 
 use crate::api::{Api, Caller, StopReply};
+use crate::model::ProcessName;
 
 use super::super::arguments::{Argument, Arguments};
 use super::super::reply::{Failure, Reply, bounded};
 use super::super::view;
-use super::{Effect, Id, Spec, Toolset};
+use super::{Effect, Id, Spec, Toolset, outcome};
 
 pub const SPEC: Spec = Spec {
     id: Id::StopProcess,
@@ -28,16 +29,14 @@ pub async fn call(api: &Api, caller: &Caller, arguments: &Arguments) -> Result<R
     Ok(render(&api.stop(caller, arguments.required("name")).await?))
 }
 
-fn render(stopped: &StopReply) -> Reply {
-    /// Names shown; there may be as many as there are processes.
-    const SHOWN: usize = 100;
-    let also = stopped.also.iter().filter(|also| also.was_running).take(SHOWN);
-    let also: Vec<String> = also.map(|also| also.process.name.to_string()).collect();
-    Reply::default()
+pub(super) fn render(stopped: &StopReply) -> Reply {
+    let also = stopped.also.iter().filter(|also| also.was_running);
+    let also: Vec<ProcessName> = also.map(|also| also.process.name.clone()).collect();
+    let reply = Reply::default()
         .with("process", view::process(&stopped.process))
         .with("was_running", stopped.was_running)
-        .with_some("how", stopped.how.as_deref().map(bounded))
-        .with_some("also_stopped", (!also.is_empty()).then_some(also))
+        .with_some("how", stopped.how.as_deref().map(bounded));
+    outcome::with_names(reply, "also_stopped", &also, 1)
 }
 
 #[cfg(test)]

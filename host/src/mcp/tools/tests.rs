@@ -1,6 +1,8 @@
 //! What every tool has to keep to, and what clients are told of them.
 
-use super::super::budget;
+mod hostile;
+
+use super::super::tokens::tests::real_tokens;
 use super::*;
 
 #[test]
@@ -38,8 +40,8 @@ fn schemas_hold_nothing_that_clients_choke_on() {
 #[test]
 fn the_core_tools_are_cheap_to_list() {
     let core: Vec<Tool> = of(&Toolsets::default()).map(Spec::describe).collect();
-    let cost = budget::json_tokens(&serde_json::to_value(&core).unwrap());
-    assert!(cost < 3400, "{cost} estimated tokens");
+    let cost = real_tokens(&serde_json::to_string(&core).unwrap());
+    assert!(cost < 3400, "{cost} tokens");
 }
 
 fn json(value: &impl serde::Serialize) -> String {
@@ -64,7 +66,7 @@ fn clients_are_told_what_they_were_told_before() {
     insta::assert_snapshot!(core, @r#"
     list_processes: List the project's processes: state, readiness, pid, uptime, ports, restarts, last exit. Call it first to learn the names.
       takes {"additionalProperties":false,"properties":{},"type":"object"}
-      gives {"properties":{"groups":{"items":{"type":"string"},"type":"array"},"hint":{"type":"string"},"processes":{"items":{"properties":{"exit":{"type":"string"},"name":{"type":"string"},"pid":{"type":"integer"},"ports":{"items":{"type":"integer"},"type":"array"},"ready":{"type":"boolean"},"restarts":{"type":"integer"},"run":{"type":"integer"},"state":{"enum":["stopped","starting","running","ready","unhealthy","stopping","backoff","failed","exited"],"type":"string"},"uptime_s":{"type":"integer"}},"required":["name","state","ready"],"type":"object"},"type":"array"}},"required":["processes"],"type":"object"}
+      gives {"properties":{"groups":{"items":{"type":"string"},"type":"array"},"hint":{"type":"string"},"others":{"items":{"type":"string"},"type":"array"},"processes":{"items":{"properties":{"exit":{"type":"string"},"name":{"type":"string"},"pid":{"type":"integer"},"ports":{"items":{"type":"integer"},"type":"array"},"ready":{"type":"boolean"},"restarts":{"type":"integer"},"run":{"type":"integer"},"state":{"enum":["stopped","starting","running","ready","unhealthy","stopping","backoff","failed","exited"],"type":"string"},"uptime_s":{"type":"integer"}},"required":["name","state","ready"],"type":"object"},"type":"array"}},"required":["processes"],"type":"object"}
       hints {"title":"List processes","readOnlyHint":true,"openWorldHint":false}
     start_process: Start a process, after what it depends on; one that runs already is left alone. Returns its state and next_cursor, from where get_logs reads this run. With wait_ready a failed start returns its exit and last lines.
       takes {"additionalProperties":false,"properties":{"name":{"type":"string"},"wait_ready":{"description":"Also wait up to 30 s until it is ready","type":"boolean"}},"required":["name"],"type":"object"}
@@ -79,11 +81,11 @@ fn clients_are_told_what_they_were_told_before() {
       gives {"properties":{"next_cursor":{"type":"string"},"process":{"type":"object"}},"required":["process","next_cursor"],"type":"object"}
       hints {"title":"Restart a process","readOnlyHint":false,"destructiveHint":true,"idempotentHint":false,"openWorldHint":false}
     get_logs: Read the newest log lines, or with a cursor in since the ones after it, nothing twice or skipped. Lines read `time level process| text`; the time shows when the second changes, ×N marks repeats. Pass next_cursor as since to read on.
-      takes {"additionalProperties":false,"properties":{"fields":{"description":"status=500, ms>=200, path~^/api","items":{"type":"string"},"type":"array"},"grep":{"description":"Regex the text must match","type":"string"},"level":{"description":"At least this serious","enum":["trace","debug","info","warn","error","fatal"],"type":"string"},"limit":{"default":50,"description":"Most lines","maximum":500,"minimum":1,"type":"integer"},"name":{"description":"Process name; all when left out","type":"string"},"run":{"description":"One run only; default all","minimum":1,"type":"integer"},"since":{"description":"A next_cursor, a duration like 10m, or an RFC 3339 time","type":"string"},"stream":{"enum":["stdout","stderr"],"type":"string"}},"type":"object"}
+      takes {"additionalProperties":false,"properties":{"fields":{"description":"status=500, ms>=200, path~^/api","items":{"type":"string"},"type":"array"},"full":{"description":"With frames of libraries, alike lines unfolded","type":"boolean"},"grep":{"description":"Regex the text must match","type":"string"},"level":{"description":"At least this serious","enum":["trace","debug","info","warn","error","fatal"],"type":"string"},"limit":{"default":50,"description":"Most lines","maximum":500,"minimum":1,"type":"integer"},"name":{"description":"Process name; all when left out","type":"string"},"run":{"description":"One run only; default all","minimum":1,"type":"integer"},"since":{"description":"A next_cursor, a duration like 10m, or an RFC 3339 time","type":"string"},"stream":{"enum":["stdout","stderr"],"type":"string"}},"type":"object"}
       gives {"properties":{"hint":{"type":"string"},"left_out":{"type":"integer"},"lines":{"items":{"type":"string"},"type":"array"},"missing":{"type":"integer"},"more":{"type":"boolean"},"next_cursor":{"type":"string"}},"required":["lines","next_cursor","more"],"type":"object"}
       hints {"title":"Get logs","readOnlyHint":true,"openWorldHint":false}
     get_errors: List kinds of errors, each once: id, count, place, state, last seen. since=restart tells what is wrong with the present runs; new ones are marked. With id: that one with its trace.
-      takes {"additionalProperties":false,"properties":{"id":{"type":"string"},"level":{"default":"error","enum":["warn","error","fatal"],"type":"string"},"limit":{"default":20,"maximum":100,"minimum":1,"type":"integer"},"name":{"type":"string"},"since":{"description":"restart, file:PATH (its last change), a next_cursor, 10m","type":"string"},"state":{"default":"unresolved","enum":["unresolved","regressed","resolved","all"],"type":"string"}},"type":"object"}
+      takes {"additionalProperties":false,"properties":{"full":{"description":"With id: with frames of libraries","type":"boolean"},"id":{"type":"string"},"level":{"default":"error","enum":["warn","error","fatal"],"type":"string"},"limit":{"default":20,"maximum":100,"minimum":1,"type":"integer"},"name":{"type":"string"},"since":{"description":"restart, file:PATH (its last change), a next_cursor, 10m","type":"string"},"state":{"default":"unresolved","enum":["unresolved","regressed","resolved","all"],"type":"string"}},"type":"object"}
       gives {"properties":{"errors":{"items":{"type":"object"},"type":"array"},"hint":{"type":"string"},"more":{"type":"integer"},"new":{"type":"integer"},"next_cursor":{"type":"string"}},"required":["errors","next_cursor"],"type":"object"}
       hints {"title":"Get errors","readOnlyHint":true,"openWorldHint":false}
     wait_for: Wait until a process is ready, has exited, prints a line that matches pattern, or raises an alert. Returns outcome met, timed-out (call again) or impossible (it ended first), with the matching line or the last ones.

@@ -85,7 +85,7 @@ fn request(arguments: &Arguments) -> Result<WaitRequest, Failure> {
     })
 }
 
-fn render(waited: &WaitReply) -> Reply {
+pub(super) fn render(waited: &WaitReply) -> Reply {
     let hint = match waited.outcome {
         WaitOutcome::Met => None,
         WaitOutcome::TimedOut => Some("call wait_for again to go on waiting, or diagnose_process"),
