@@ -165,7 +165,7 @@ impl<'t> Pair<'t> {
         // Backslashes of an even number are of the name, `"password\\":1`: a string within a string has an odd one.
         let quote = quote.map(|(start, end)| {
             let backslashes = chars::run(self.text, start, |byte| byte == b'\\', end - start);
-            if backslashes % 2 == 0 { (start + backslashes, end) } else { (start, end) }
+            if backslashes.is_multiple_of(2) { (start + backslashes, end) } else { (start, end) }
         });
         Found { start, end, mark, quote }
     }
