@@ -125,6 +125,11 @@ impl Store {
     ///
     /// Reads files, so it belongs on a blocking thread.
     pub fn tally(&self, query: &LogQuery, runs: &Runs, buckets: Buckets) -> Tally {
+        self.tally_within(bounds::TALLY_BYTES, query, runs, buckets)
+    }
+
+    /// As [`Store::tally`], but no further back than it takes to look at `most` unpacked bytes.
+    pub(super) fn tally_within(&self, most: u64, query: &LogQuery, runs: &Runs, buckets: Buckets) -> Tally {
         let snapshot = self.snapshot();
         let wanted = Conditions::new(query, snapshot.newest);
         let (mut extents, mut bytes) = (Vec::new(), 0);
@@ -133,7 +138,7 @@ impl Store {
             if !wanted.admit_extent(extent) || !runs.may_be_in(extent) {
                 continue;
             }
-            if bytes >= bounds::TALLY_BYTES {
+            if bytes >= most {
                 is_whole = false;
                 break;
             }

@@ -260,3 +260,23 @@ fn a_damaged_place_is_not_counted_and_is_told() {
     assert_eq!(count(&LogQuery { fields, ..LogQuery::default() }), (199, 1));
     assert_eq!(store.damage().len(), 1);
 }
+
+#[test]
+fn of_too_much_log_the_newest_is_counted_and_the_rest_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open_with(directory.path(), Limits { log_bytes: u64::MAX, ..SMALL }).unwrap();
+    for number in 0..500 {
+        let process = if number < 250 { "api" } else { "web" };
+        Sample::new(process, 1).line(format!("line {number}")).append(&store).unwrap();
+    }
+    let count = |most| store.tally_within(most, &LogQuery::default(), &Runs::All, Buckets::ONE);
+    let some = count(5_000);
+    assert!(!some.is_whole && some.processes.keys().eq([&name("web")]), "{some:?}");
+    assert!((10..250).contains(&some.processes[&name("web")].lines()), "{some:?}");
+    let all = count(u64::MAX);
+    assert!(all.is_whole && all.processes.values().all(|tally| tally.lines() == 250), "{all:?}");
+    // What cannot hold what is asked for is not looked at, and so is no reason to give up.
+    let query = LogQuery { processes: Some(vec![name("api")]), after: Some(Seq(240)), ..LogQuery::default() };
+    let few = store.tally_within(20_000, &query, &Runs::All, Buckets::ONE);
+    assert_eq!((few.is_whole, few.processes[&name("api")].lines()), (true, 10), "{few:?}");
+}
