@@ -33,7 +33,8 @@ pub fn summary(palette: Palette, clock: &Clock, summary: &LogSummary) -> String 
     for (process, requests) in
         summary.processes.iter().filter_map(|process| Some((&process.process, process.requests.as_ref()?)))
     {
-        let _ = writeln!(shown, "{process}: requests in the last 15 minutes: {}", one_window(palette, requests));
+        let _ =
+            writeln!(shown, "{process}: requests in the last 15 minutes: {}", one_window(palette, requests));
     }
     if !summary.alerts.is_empty() {
         let _ = writeln!(shown, "\n{}", palette.paint(HEADING, "alerts"));

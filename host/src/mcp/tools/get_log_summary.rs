@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_stretch_is_told_in_numbers_and_examples() {
-        insta::assert_snapshot!(render(&summary()).into_value(), @r#"{"errors":[{"at":"shop/views.py:12 in cart","count":37,"error":"ValueError: cart is gone","id":"5f3a01c2d4e6","last":"2026-11-20T08:29:25Z","process":"api"}],"from":"2026-11-20T08:29:25Z","lines":12345,"messages":[{"count":4000,"cursor":"3fa9c1-1","level":"info","message":"GET <path> <n>","name":"api"}],"messages_of":"the newest 5,000 of 12,345 lines","new_errors":1,"next_cursor":"3fa9c1-2","processes":[{"bytes":1000000,"dropped":7,"first":"2026-11-20T08:29:25Z","last":"2026-11-20T08:29:25Z","levels":{"error":2,"info":11998},"lines":12345,"name":"api","peak_per_second":200.0,"per_second":13.7,"trend":[1,2,3]}],"trend_step_s":75}"#);
+        insta::assert_snapshot!(render(&summary()).into_value(), @r#"{"alerts":[{"alert":"errors","cursor":"3fa9c1-3","more":37,"name":"api","text":"ValueError: cart is gone","time":"2026-11-20T08:29:25Z","what":"10 events at error within 1m"}],"errors":[{"at":"shop/views.py:12 in cart","count":37,"error":"ValueError: cart is gone","id":"5f3a01c2d4e6","last":"2026-11-20T08:29:25Z","process":"api"}],"from":"2026-11-20T08:29:25Z","lines":12345,"messages":[{"count":4000,"cursor":"3fa9c1-1","level":"info","message":"GET <path> <n>","name":"api"}],"messages_of":"the newest 5,000 of 12,345 lines","new_errors":1,"next_cursor":"3fa9c1-2","processes":[{"bytes":1000000,"dropped":7,"first":"2026-11-20T08:29:25Z","last":"2026-11-20T08:29:25Z","levels":{"error":2,"info":11998},"lines":12345,"name":"api","peak_per_second":200.0,"per_second":13.7,"requests_15m":{"count":40,"errors_4xx":2,"per_second":0.625},"trend":[1,2,3]}],"trend_step_s":75}"#);
     }
 
     #[test]
@@ -255,7 +255,8 @@ mod tests {
         much.messages[0].template = long.clone();
         much.messages[0].cursor = long.clone();
         much.errors[0].message = long.clone();
-        (much.alerts[0].name, much.alerts[0].what, much.alerts[0].text) = (long.clone(), long.clone(), long.clone());
+        (much.alerts[0].name, much.alerts[0].what, much.alerts[0].text) =
+            (long.clone(), long.clone(), long.clone());
         much.alerts[0].cursor = long.clone();
         much.alerts = vec![much.alerts[0].clone(); 50];
         much.cursor = long;
