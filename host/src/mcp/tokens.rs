@@ -97,9 +97,9 @@ fn unknown_word(word: &[u8], in_capitals: bool) -> usize {
     let tokens = match letters {
         1 => 1,
         2 => 1 + uncommon + usize::from(in_capitals),
-        _ if in_capitals => (2 * letters + 2) / 3 + uncommon.div_ceil(4) + count(&RARE),
+        _ if in_capitals => (2 * letters).div_ceil(3) + uncommon.div_ceil(4) + count(&RARE),
         _ if uncommon == 0 => (3 * letters).div_ceil(5),
-        _ => (2 * letters + 2) / 3 + uncommon / 4 + count(&RARE),
+        _ => (2 * letters).div_ceil(3) + uncommon / 4 + count(&RARE),
     };
     let has_capital = !in_capitals && word[0].is_ascii_uppercase();
     (tokens + usize::from(has_capital)).min(letters)

@@ -150,7 +150,7 @@ fn replies(texts: &[String], lines: &[Line], count: usize) -> Vec<(&'static str,
         keep: text(1),
         cursor: text(2),
         started: None,
-        failure: (count % 2 == 0).then(|| text(3)),
+        failure: count.is_multiple_of(2).then(|| text(3)),
     };
     vec![
         ("list_processes", Ok(list_processes::render(&views, &[]))),
