@@ -1,13 +1,15 @@
 //! The daemon as a service: what it tells its manager, what it starts, and which projects there are.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io::Write;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use crate::common::PATIENCE;
 use crate::harness::{Project, eventually, lives};
 
 const TWO: &str = "[process.web]\ncommand = \"env; echo up; exec sleep 1000\"\nshell = true\n\
@@ -17,14 +19,16 @@ const TWO: &str = "[process.web]\ncommand = \"env; echo up; exec sleep 1000\"\ns
 struct Manager {
     socket: UnixDatagram,
     path: std::path::PathBuf,
+    /// The last message with a status.
+    last_status: RefCell<String>,
 }
 
 impl Manager {
     fn new(project: &Project) -> Self {
         let path = project.path("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        Self { socket, path }
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self { socket, path, last_status: RefCell::default() }
     }
 
     fn start(&self, project: &Project) -> Child {
@@ -37,15 +41,25 @@ impl Manager {
             .unwrap()
     }
 
-    /// Waits for a message with a line.
+    /// Waits for a message with a line. A status that was told last, with whatever else, is not told again.
     fn hears(&self, line: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
         let mut buffer = [0; 4096];
+        let mut last = self.last_status.borrow_mut();
+        if last.lines().any(|told| told == line && told.starts_with("STATUS=")) {
+            return last.clone();
+        }
         loop {
             let length = self.socket.recv(&mut buffer).unwrap_or_else(|error| panic!("{line}: {error}"));
             let message = String::from_utf8(buffer[..length].to_vec()).unwrap();
+            if message.contains("STATUS=") {
+                last.clone_from(&message);
+            }
             if message.lines().any(|told| told == line) {
                 return message;
             }
+            // The watchdog is fed on and on.
+            assert!(Instant::now() < deadline, "{line} was never told; the last status: {last}");
         }
     }
 }
