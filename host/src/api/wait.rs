@@ -15,7 +15,7 @@ use crate::supervisor::{Handle, Snapshot, State};
 /// Lines of the tail that a failed wait carries.
 const TAIL_LINES: usize = 20;
 /// Lines of the log in which those of a tail are looked for, for each of them: most lines of a trace tell of libraries.
-const TAIL_RAW: usize = 8;
+const TAIL_RAW: usize = 20;
 /// How long an ended run's last output is waited for; the pipeline is milliseconds behind.
 const DRAIN_WAIT: Duration = Duration::from_secs(5);
 /// How long plugins may take to compile before output is told as far as it is taken in; a second is usual for a first
