@@ -11,7 +11,6 @@
 //! Counting is on the way of every line. It takes the lock of one tally and allocates for a new route alone.
 
 mod histogram;
-mod route;
 mod routes;
 mod window;
 
@@ -24,6 +23,7 @@ pub use window::Window;
 use super::Fact;
 use crate::bounds;
 use crate::model::{ProcessName, RunId, Time};
+use crate::traces::write_route;
 use histogram::Bucket;
 use routes::Routes;
 use window::{Counts, Ring};
@@ -113,7 +113,7 @@ impl Tally {
         self.short.add(fact.time, now, told.counts, told.duration);
         self.long.add(fact.time, now, told.counts, told.duration);
         if let Some((method, path)) = told.what {
-            route::write(method, path, &mut self.route);
+            write_route(method, path, &mut self.route);
             self.routes.add(fact.time, now, &self.route, told.counts, told.duration);
         }
         // What is left of a run's output may come while the next one runs already.

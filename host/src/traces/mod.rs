@@ -33,6 +33,8 @@ mod python;
 mod ruby;
 mod rust;
 
+mod request;
+mod route;
 mod structured;
 
 #[cfg(test)]
@@ -42,6 +44,7 @@ use std::ops::Range;
 
 pub use fingerprint::{FINGERPRINT_VERSION, Fingerprint};
 pub use reduce::{LeftOut, library_lines, reduce};
+pub use route::write as write_route;
 pub use structured::read_structured;
 pub use template::{numberless, template};
 
@@ -99,6 +102,7 @@ impl Shape {
         });
         Some(match frame.function.as_str() {
             "" => format!("{place}{line}"),
+            function if place.is_empty() => function.to_owned(),
             function => format!("{place}{line} in {function}"),
         })
     }
@@ -109,7 +113,10 @@ pub fn read(text: &str, project: Option<&str>) -> Shape {
     let lines = lines_of(text);
     match scan(&lines, project) {
         Some(scan) => scan.into_shape(),
-        None => head::lone(&lines),
+        None => {
+            let first = lines.iter().find(|line| !line.trim().is_empty());
+            first.and_then(|line| request::read(line)).unwrap_or_else(|| head::lone(&lines))
+        }
     }
 }
 

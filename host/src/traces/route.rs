@@ -8,7 +8,7 @@ use std::fmt::Write;
 /// What stands in place of what differs.
 const ID: &str = ":id";
 /// Longest route, in bytes, without what says that it was cut.
-pub(super) const ROUTE_BYTES: usize = 80;
+const ROUTE_BYTES: usize = 80;
 /// Longest method, in bytes.
 const METHOD_BYTES: usize = 12;
 /// Hexadecimal digits from which on they are no word: short hashes have 7, and `deadbeef` has no digit.
@@ -17,7 +17,7 @@ const HEX_DIGITS: usize = 7;
 const RANDOM_CHARS: usize = 20;
 
 /// Writes the route of a request into `route`, whose memory is reused.
-pub(super) fn write(method: &str, path: &str, route: &mut String) {
+pub fn write(method: &str, path: &str, route: &mut String) {
     route.clear();
     route.push_str(&method[..method.floor_char_boundary(METHOD_BYTES)]);
     route.push(' ');
