@@ -5,6 +5,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 // L1 words
+pub mod background;
 pub mod bounds;
 pub mod config;
 pub mod model;

@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use source::Target;
 
 /// The modules of the library and their layers. A module imports from lower layers and from itself.
-const LAYERS: [(&str, u8); 15] = [
+const LAYERS: [(&str, u8); 16] = [
+    ("background", 1),
     ("bounds", 1),
     ("model", 1),
     ("config", 1),
@@ -84,7 +85,9 @@ const FOREIGN: [(&[&str], &[&str]); 9] = [
 ];
 
 /// Files that may call the system past the standard library.
-const UNIX: [&str; 12] = [
+const UNIX: [&str; 13] = [
+    // The niceness of a thread.
+    "background.rs",
     // The parent of a child: fork, exec, signals, pipes, `/proc`.
     "shim/",
     // Signals' numbers, and whether a program may be executed.

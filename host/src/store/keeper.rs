@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::bounds;
 use crate::model::{ProcessName, Seq, Time};
+use crate::{background, bounds};
 
 use super::error::StoreError;
 use super::index::{Segment, State};
@@ -115,6 +115,7 @@ impl Keeper {
         let keeping = Arc::clone(log);
         let keep = move || {
             let Some(rung) = rung else { return };
+            background::step_back();
             while !keeping.keeping.stop.load(Ordering::Relaxed) {
                 keeping.tidy();
                 if rung.recv_timeout(bounds::LOG_AGE_EVERY) == Err(RecvTimeoutError::Disconnected) {
