@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 
-use common::Project;
+use common::{Project, eventually};
 
 /// What the process prints; its variable `SHOP_SECRET` is [`SECRET`].
 const SCRIPT: &str = "\
@@ -19,6 +19,9 @@ echo done
 const SECRET: &str = "correct-horse-battery";
 /// A secret on the command line, which whoever starts the process again has to know.
 const OPTION: &str = "staple-and-more";
+
+/// A plugin that tells Ostler's own log which command it reads the output of.
+const TELLTALE: &[u8] = include_bytes!("../../tests/fixtures/contract/0.9.0/make-levels.wasm");
 
 /// Returns every file below the state directory.
 fn state_files(project: &Project) -> Vec<PathBuf> {
@@ -61,4 +64,27 @@ fn secrets_are_masked_before_anything_is_stored_or_shown() {
         let holds = |secret: &[u8]| bytes.windows(secret.len()).any(|window| window == secret);
         assert!(!holds(SECRET.as_bytes()) && !holds(b"hunter2"), "{}", file.display());
     }
+}
+
+#[test]
+fn a_plugin_sees_a_command_without_its_secrets() {
+    let project = Project::new(&format!(
+        "[process.api]\ncommand = \"sh say.sh --token {OPTION} {SECRET}\"\nrestart = \"never\"\n\
+         env = {{ SHOP_SECRET = \"{SECRET}\" }}\n"
+    ));
+    project.write("say.sh", "echo done\n");
+    let plugin = project.file(".ostler/plugins/make-levels.wasm");
+    fs::create_dir_all(plugin.parent().unwrap()).unwrap();
+    fs::write(plugin, TELLTALE).unwrap();
+    project.ok(&["up", "-d"]);
+    project.ok(&["wait", "api", "--exit"]);
+    let told = "reads api (sh say.sh --token [masked:secret] [masked:SHOP_SECRET])";
+    let mut states = fs::read_dir(project.path("state")).unwrap().map(|state| state.unwrap().path());
+    let log =
+        states.find_map(|state| Some(state.join("daemon.log")).filter(|log| log.is_file())).expect("a log");
+    let log = eventually("the plugin tells the command without its secrets", || {
+        fs::read_to_string(&log).ok().filter(|log| log.contains(told))
+    });
+    assert!(!log.contains(OPTION) && !log.contains(SECRET), "{log}");
+    project.ok(&["down"]);
 }
