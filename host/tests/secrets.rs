@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 
-use common::Project;
+use common::{Project, eventually};
 
 /// What the process prints; its variable `SHOP_SECRET` is [`SECRET`].
 const SCRIPT: &str = "\
@@ -22,6 +22,9 @@ const SECRET: &str = "correct-horse-battery";
 const CUSTOMER: &str = "mueller-und-soehne";
 /// A secret on the command line, which whoever starts the process again has to know.
 const OPTION: &str = "staple-and-more";
+
+/// A plugin that tells Ostler's own log which command it reads the output of.
+const TELLTALE: &[u8] = include_bytes!("../../tests/fixtures/contract/0.9.0/make-levels.wasm");
 
 /// Returns every file below the state directory.
 fn state_files(project: &Project) -> Vec<PathBuf> {
@@ -104,4 +107,27 @@ fn rules_that_are_added_hold_for_what_runs_from_its_next_lines_on() {
         let holds = bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
         assert!(!holds, "{}", file.display());
     }
+}
+
+#[test]
+fn a_plugin_sees_a_command_without_its_secrets() {
+    let project = Project::new(&format!(
+        "[process.api]\ncommand = \"sh say.sh --token {OPTION} {SECRET}\"\nrestart = \"never\"\n\
+         env = {{ SHOP_SECRET = \"{SECRET}\" }}\n"
+    ));
+    project.write("say.sh", "echo done\n");
+    let plugin = project.file(".ostler/plugins/make-levels.wasm");
+    fs::create_dir_all(plugin.parent().unwrap()).unwrap();
+    fs::write(plugin, TELLTALE).unwrap();
+    project.ok(&["up", "-d"]);
+    project.ok(&["wait", "api", "--exit"]);
+    let told = "reads api (sh say.sh --token [masked:secret] [masked:SHOP_SECRET])";
+    let mut states = fs::read_dir(project.path("state")).unwrap().map(|state| state.unwrap().path());
+    let log =
+        states.find_map(|state| Some(state.join("daemon.log")).filter(|log| log.is_file())).expect("a log");
+    let log = eventually("the plugin tells the command without its secrets", || {
+        fs::read_to_string(&log).ok().filter(|log| log.contains(told))
+    });
+    assert!(!log.contains(OPTION) && !log.contains(SECRET), "{log}");
+    project.ok(&["down"]);
 }

@@ -1,4 +1,4 @@
-//! The contract in Rust, generated from `wit/ostler.wit`. Only for wasm: natively nothing of it is compiled.
+//! The contract in Rust, generated from `wit/`. Only for wasm: natively nothing of it is compiled.
 
 #![allow(missing_docs, clippy::all, reason = "generated code")]
 

@@ -1,6 +1,6 @@
 //! The trait behind `export_classifier!`, and what a plugin tells about itself.
 
-use crate::{Batch, Verdicts};
+use crate::{Batch, Note, Stream, Verdicts};
 
 /// A classifier: gives lines their level, and the host the facts in them.
 ///
@@ -30,8 +30,19 @@ pub trait Classifier: Sized + 'static {
 pub struct Run {
     /// The process's name in the project.
     pub process: String,
-    /// The command, split into its arguments.
+    /// The command, split into its arguments; secrets in them are masked.
     pub command: Vec<String>,
+    /// Where it runs, relative to the project's directory; empty for that itself, or when the host does not tell.
+    pub directory: String,
+    /// More, by key, as far as the host knows it: `contract` (the version it speaks), `os`, `port`, `framework` …
+    pub about: Vec<(String, String)>,
+}
+
+impl Run {
+    /// Returns what the host tells under this key of [`about`](Self::about).
+    pub fn about(&self, key: &str) -> Option<&str> {
+        self.about.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+    }
 }
 
 /// Who a plugin is, for the host and for people.
@@ -72,8 +83,14 @@ impl Info {
     /// continues the event before and `-` where it does not.
     #[must_use]
     pub fn sample_of_events(mut self, levels: &str, events: &str, lines: &[&str]) -> Self {
-        let lines = lines.iter().map(|line| (*line).to_owned()).collect();
-        self.samples.push(Sample { lines, levels: levels.to_owned(), events: events.to_owned() });
+        self.samples.push(Sample { events: events.to_owned(), ..Sample::new(levels, lines) });
+        self
+    }
+
+    /// Adds a sample that says more: which lines are of standard error, which facts there are, what it shows.
+    #[must_use]
+    pub fn with_sample(mut self, sample: Sample) -> Self {
+        self.samples.push(sample);
         self
     }
 
@@ -85,13 +102,36 @@ impl Info {
     }
 }
 
-/// Lines and the levels the plugin must give them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Lines and what the plugin must say of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sample {
+    /// What it shows, for reports; may be empty.
+    pub name: String,
+    /// What the session is opened with.
+    pub run: Run,
+    /// The configuration it is opened with; mostly empty.
+    pub config: String,
     /// One run's lines in order, without line ends.
     pub lines: Vec<String>,
+    /// One letter per line: `o` standard output, `e` standard error; empty when all are of standard output.
+    pub streams: String,
     /// One letter per line: `t d i w e f`, or `-` for undecided.
     pub levels: String,
     /// One character per line: `|` where it continues the event before, else `-`; empty when that is not looked at.
     pub events: String,
+    /// All facts that `push` notes, in the order of their lines; none when that is not looked at.
+    pub facts: Option<Vec<Note>>,
+}
+
+impl Sample {
+    /// Makes a sample of levels alone.
+    pub fn new(levels: &str, lines: &[&str]) -> Self {
+        let lines = lines.iter().map(|line| (*line).to_owned()).collect();
+        Self { lines, levels: levels.to_owned(), ..Self::default() }
+    }
+
+    /// Returns the stream of a line.
+    pub fn stream(&self, line: usize) -> Stream {
+        if self.streams.as_bytes().get(line) == Some(&b'e') { Stream::Stderr } else { Stream::Stdout }
+    }
 }

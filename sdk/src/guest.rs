@@ -6,7 +6,7 @@ use std::sync::Once;
 
 use crate::bindings::exports::ostler::plugin::{classifier, info};
 use crate::bindings::ostler::plugin::{log, types};
-use crate::{Batch, Classifier, Level, Note, Run, Stream, Verdicts};
+use crate::{Batch, Classifier, Level, Note, Run, Sample, Stream, Verdicts};
 
 /// The component that serves classifier `C`.
 pub struct Component<C>(PhantomData<C>);
@@ -21,15 +21,14 @@ impl<C: Classifier> info::Guest for Component<C> {
             description: info.description,
             kinds: vec!["classifier".to_owned()],
             config_schema: info.config_schema,
-            samples: info
-                .samples
-                .into_iter()
-                .map(|sample| info::Sample {
-                    lines: sample.lines,
-                    levels: sample.levels,
-                    events: sample.events,
-                })
-                .collect(),
+            wants: Vec::new(),
+            samples: info::Samples {
+                lines: info.samples.into_iter().map(lower_sample).collect(),
+                actions: Vec::new(),
+                projects: Vec::new(),
+                failures: Vec::new(),
+            },
+            about: lower_fields(vec![("sdk".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
         }
     }
 }
@@ -42,9 +41,10 @@ impl<C: Classifier> classifier::Guest for Component<C> {
 pub struct Session<C>(RefCell<C>);
 
 impl<C: Classifier> classifier::GuestSession for Session<C> {
-    fn open(run: classifier::RunInfo, config: String) -> Result<classifier::Session, String> {
+    fn open(run: types::ProcessInfo, config: String) -> Result<classifier::Session, String> {
         report_panics();
-        let run = Run { process: run.process, command: run.command };
+        let about = run.about.into_iter().map(|field| (field.key, field.value)).collect();
+        let run = Run { process: run.process, command: run.command, directory: run.directory, about };
         let session = C::open(&run, &config)?;
         Ok(classifier::Session::new(Self(RefCell::new(session))))
     }
@@ -70,9 +70,32 @@ fn lower(verdicts: Verdicts) -> classifier::Verdicts {
     classifier::Verdicts { levels, notes: notes.into_iter().map(lower_note).collect() }
 }
 
-fn lower_note(note: Note) -> classifier::Note {
-    let fields = note.fact.fields.into_iter().map(|(key, value)| types::Field { key, value }).collect();
-    classifier::Note { line: note.line, fact: types::Fact { kind: note.fact.kind, fields } }
+fn lower_note(note: Note) -> types::Note {
+    let fact = types::Fact { kind: note.fact.kind, fields: lower_fields(note.fact.fields) };
+    types::Note { line: note.line, fact }
+}
+
+fn lower_fields(fields: Vec<(String, String)>) -> Vec<types::Field> {
+    fields.into_iter().map(|(key, value)| types::Field { key, value }).collect()
+}
+
+fn lower_sample(sample: Sample) -> info::LineSample {
+    let run = sample.run;
+    info::LineSample {
+        name: sample.name,
+        process: types::ProcessInfo {
+            process: run.process,
+            command: run.command,
+            directory: run.directory,
+            about: lower_fields(run.about),
+        },
+        config: sample.config,
+        lines: sample.lines,
+        streams: sample.streams,
+        levels: sample.levels,
+        events: sample.events,
+        facts: sample.facts.map(|facts| facts.into_iter().map(lower_note).collect()),
+    }
 }
 
 /// Writes one message to the host's log.

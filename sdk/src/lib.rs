@@ -29,7 +29,7 @@ pub use verdicts::{CONTINUES, Fact, Note, Verdicts};
 
 /// What nearly every plugin needs: `use ostler_sdk::prelude::*;`.
 pub mod prelude {
-    pub use crate::{Batch, Classifier, Fact, Info, Level, Run, Verdicts, export_classifier};
+    pub use crate::{Batch, Classifier, Fact, Info, Level, Run, Sample, Verdicts, export_classifier};
 }
 
 /// Makes the crate a plugin whose classifier is the given type. Once per crate.

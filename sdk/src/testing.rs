@@ -1,6 +1,6 @@
 //! Runs a classifier natively, for `cargo test`: no wasm toolchain, no host.
 
-use crate::{Batch, Classifier, Level, Note, Run, Stream, Verdicts};
+use crate::{Batch, Classifier, Level, Note, Run, Sample, Stream, Verdicts};
 
 /// Lines packed as the host packs them.
 #[derive(Debug, Clone, Default)]
@@ -61,45 +61,72 @@ pub fn classify_with<C: Classifier>(config: &str, stream: Stream, lines: &[&str]
 
 /// Gives an open session some more lines.
 pub fn push<C: Classifier>(session: &mut C, stream: Stream, lines: &[&str]) -> Outcome {
-    let packed = Packed::new(lines);
+    push_batch(session, &Packed::new(lines).batch(stream, 0))
+}
+
+fn push_batch<C: Classifier>(session: &mut C, lines: &Batch<'_>) -> Outcome {
     let mut verdicts = Verdicts::undecided(lines.len());
-    session.push(&packed.batch(stream, 0), &mut verdicts);
+    session.push(lines, &mut verdicts);
     let levels = (0..lines.len()).map(|line| verdicts.level(line).map_or('-', Level::letter)).collect();
     let events = (0..lines.len()).map(|line| if verdicts.is_continued(line) { '|' } else { '-' }).collect();
     Outcome { levels, events, notes: verdicts.into_parts().1 }
 }
 
-/// Checks that the classifier gives the samples of its own description the levels and events it promises, whole and
-/// line by line, because where a batch ends must not matter.
+/// Checks that the classifier says of the samples of its own description what they promise, in batches as large as they
+/// get, of three lines and of one, because where a batch ends must not matter.
 ///
 /// # Panics
 /// With every line that differs, or when a sample has not one letter per line.
 pub fn assert_samples<C: Classifier>() {
     let mut wrong = String::new();
     for sample in C::info().samples {
-        let lines: Vec<&str> = sample.lines.iter().map(String::as_str).collect();
-        assert_eq!(lines.len(), sample.levels.chars().count(), "not one letter per line: {sample:?}");
-        let same_length = sample.events.is_empty() || sample.events.len() == lines.len();
-        assert!(same_length, "`events` has not one character per line: {sample:?}");
-        let whole = classify::<C>(&lines);
-        let mut session = C::open(&Run::default(), "").expect("it opened a moment ago");
-        let mut single = Outcome { levels: String::new(), events: String::new(), notes: Vec::new() };
-        for line in &lines {
-            let outcome = push(&mut session, Stream::Stdout, &[line]);
-            single.levels += &outcome.levels;
-            single.events += &outcome.events;
-        }
-        for (how, got) in [("in one batch", whole), ("line by line", single)] {
+        let count = sample.lines.len();
+        assert_eq!(count, sample.levels.chars().count(), "not one letter per line: {sample:?}");
+        let fits = |letters: &str| letters.is_empty() || letters.len() == count;
+        assert!(fits(&sample.events), "`events` has not one character per line: {sample:?}");
+        assert!(fits(&sample.streams), "`streams` has not one letter per line: {sample:?}");
+        for (lines, how) in [(count.max(1), "in one batch"), (3, "in batches of three"), (1, "line by line")]
+        {
+            let got = classify_sample::<C>(&sample, lines);
             for (expected, got) in [(&sample.levels, &got.levels), (&sample.events, &got.events)] {
-                for ((line, expected), got) in lines.iter().zip(expected.chars()).zip(got.chars()) {
+                for ((line, expected), got) in sample.lines.iter().zip(expected.chars()).zip(got.chars()) {
                     if expected != got {
                         wrong.push_str(&format!("\n  expected {expected}, got {got} {how}: {line}"));
                     }
                 }
             }
+            if sample.facts.as_ref().is_some_and(|facts| *facts != got.notes) {
+                wrong.push_str(&format!("\n  expected {:?}, got {:?} {how}", sample.facts, got.notes));
+            }
         }
     }
     assert!(wrong.is_empty(), "samples differ:{wrong}");
+}
+
+/// Gives a sample's lines to a session of their own, at most `size` at once; a batch is of one stream. Facts are
+/// numbered as the sample's lines are, and come in their order.
+fn classify_sample<C: Classifier>(sample: &Sample, size: usize) -> Outcome {
+    let mut session = match C::open(&sample.run, &sample.config) {
+        Ok(session) => session,
+        Err(reason) => panic!("the classifier does not open: {reason}"),
+    };
+    let mut all = Outcome { levels: String::new(), events: String::new(), notes: Vec::new() };
+    let numbers: Vec<usize> = (0..sample.lines.len()).collect();
+    for of_one_stream in numbers.chunk_by(|a, b| sample.stream(*a) == sample.stream(*b)) {
+        for batch in of_one_stream.chunks(size) {
+            let first = batch[0];
+            let packed = Packed::new(batch.iter().map(|line| &sample.lines[*line]));
+            let batch = packed.batch(sample.stream(first), first as u64);
+            let outcome = push_batch(&mut session, &batch);
+            all.levels += &outcome.levels;
+            all.events += &outcome.events;
+            all.notes.extend(
+                outcome.notes.into_iter().map(|note| Note { line: note.line + first as u32, ..note }),
+            );
+        }
+    }
+    all.notes.sort_by_key(|note| note.line);
+    all
 }
 
 /// Checks the levels of lines, given to one session in one batch:

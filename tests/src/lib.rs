@@ -1,6 +1,7 @@
 //! What the end-to-end tests share.
 
 pub mod chaos;
+pub mod contract;
 pub mod corpus;
 pub mod disk;
 pub mod hostile;

@@ -64,10 +64,11 @@ pub fn file_digest(path: &Path) -> io::Result<String> {
 ///
 /// It is the SHA-256, in lower-case hex, over these files in the order of their paths relative to the workspace:
 /// `plugins/NAME/Cargo.toml`, `plugins/NAME/build.rs`, all of `plugins/NAME/src`, `sdk/Cargo.toml`, all of `sdk/src`
-/// and all of `wit`. Each goes in as its path with `/`, a zero byte, its length as 8 bytes in little-endian order, and
-/// its bytes. After the files come the direct dependencies of the plugin and the SDK, tests' apart, in the order of
-/// their names: `NAME VERSION` as locked, and a line feed. Indirect ones are left to the rebuild in CI, so that an
-/// update of the lock file seldom asks for new components.
+/// and `wit/*.wit`, without what lies in folders there: released versions are what other components were built from.
+/// Each goes in as its path with `/`, a zero byte, its length as 8 bytes in little-endian order, and its bytes. After
+/// the files come the direct dependencies of the plugin and the SDK, tests' apart, in the order of their names:
+/// `NAME VERSION` as locked, and a line feed. Indirect ones are left to the rebuild in CI, so that an update of the lock
+/// file seldom asks for new components.
 ///
 /// # Errors
 /// When a file cannot be read or a manifest is not as Cargo wants it.
@@ -79,9 +80,10 @@ pub fn source_digest(workspace: &Path, plugin: &str) -> io::Result<String> {
             files.insert((*part).to_owned());
         }
     }
-    for part in [&format!("{folder}/src"), "sdk/src", "wit"] {
+    for part in [&format!("{folder}/src"), "sdk/src"] {
         collect(workspace, part, &mut files)?;
     }
+    collect_contract(workspace, &mut files)?;
     let mut hasher = Sha256::new();
     for file in files {
         let bytes = fs::read(workspace.join(&file))?;
@@ -107,6 +109,18 @@ fn collect(workspace: &Path, folder: &str, files: &mut BTreeSet<String>) -> io::
             collect(workspace, &path, files)?;
         } else {
             files.insert(path);
+        }
+    }
+    Ok(())
+}
+
+/// Adds the files of the contract's newest version.
+fn collect_contract(workspace: &Path, files: &mut BTreeSet<String>) -> io::Result<()> {
+    for entry in fs::read_dir(workspace.join("wit"))? {
+        let entry = entry?;
+        let name = entry.file_name().into_string().map_err(|_| io::Error::other("file names are UTF-8"))?;
+        if name.ends_with(".wit") {
+            files.insert(format!("wit/{name}"));
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ostler::model::{ProcessName, RunId, Stream};
 use ostler::plugins::{
-    Chain, ChainVerdicts, Origin, Packed, PluginEngine, PluginStatus, Registry, Source, Subject,
+    Chain, ChainVerdicts, Origin, Packed, PluginEngine, PluginStatus, Registry, Source, Subject, Version,
 };
 use ostler_tests::hostile::{Guest, PUSH_NOTHING};
 
@@ -66,11 +66,20 @@ fn marks(chain: &mut Chain, lines: &[&str]) -> String {
     verdicts.levels.iter().zip(&verdicts.continues).map(mark).collect()
 }
 
-/// The default classifier still decides, whatever the guest before it in the chain does.
+/// The default classifier still decides, whatever the guest before it in the chain does, and in whatever version of the
+/// contract.
 fn assert_survives(guest: &Guest, expected_reason: &str) {
+    for version in Version::ALL {
+        assert_survives_as_it_is(&guest.clone().contract(version), expected_reason);
+    }
+}
+
+fn assert_survives_as_it_is(guest: &Guest, expected_reason: &str) {
     let (registry, _dir) = registry(&[("guest.wasm", &guest.component())]);
     let mut chain = Chain::new(&registry);
-    assert_eq!(status(&registry, &guest.name).state, "loaded", "{:?}", status(&registry, &guest.name));
+    let before = status(&registry, &guest.name);
+    assert_eq!(before.state, "loaded", "{before:?}");
+    assert_eq!(before.contract.as_deref(), Some(guest.contract.name()));
     assert_eq!(classify(&mut chain, 1), [0, 5], "{}", guest.name);
     let after = status(&registry, &guest.name);
     let reason = after.reason.clone().unwrap_or_default();
@@ -86,16 +95,19 @@ fn assert_survives(guest: &Guest, expected_reason: &str) {
 #[test]
 fn a_guest_that_behaves_is_asked_before_the_default() {
     let fatal = "(memory.fill (i32.const 65536) (i32.const 6) (local.get 4))";
-    let guest = Guest::new("well-behaved").push(&format!("{fatal} {PUSH_NOTHING}"));
-    let (registry, _dir) = registry(&[("guest.wasm", &guest.component())]);
-    assert_eq!(classify(&mut Chain::new(&registry), 1), [6, 6]);
-    assert_eq!(status(&registry, "well-behaved").failures, 0);
+    for version in Version::ALL {
+        let guest = Guest::new("well-behaved").push(&format!("{fatal} {PUSH_NOTHING}")).contract(version);
+        let (registry, _dir) = registry(&[("guest.wasm", &guest.component())]);
+        assert_eq!(classify(&mut Chain::new(&registry), 1), [6, 6], "{version:?}");
+        assert_eq!(status(&registry, "well-behaved").failures, 0);
+    }
 }
 
 #[test]
 fn an_endless_loop_is_interrupted() {
     let guest = Guest::new("looper").push("(loop $again (br $again)) (unreachable)");
-    assert_survives(&guest, "took longer than");
+    // Each of its calls takes the whole time it has: one version stands for all.
+    assert_survives_as_it_is(&guest, "took longer than");
 }
 
 #[test]
@@ -166,22 +178,34 @@ fn pointers_outside_its_memory_are_a_trap() {
 
 #[test]
 fn levels_that_do_not_exist_are_no_decision() {
-    let wild = "(memory.fill (i32.const 65536) (i32.const 200) (local.get 4))";
-    let guest = Guest::new("wild").push(&format!("{wild} {PUSH_NOTHING}"));
-    let (registry, _dir) = registry(&[("guest.wasm", &guest.component())]);
-    assert_eq!(classify(&mut Chain::new(&registry), 1), [0, 5]);
+    // Past the last level, with and without the bit that groups; reserved bits beside a level.
+    for byte in [7, 200, 0x0e, 0x46, 0x96] {
+        let wild = format!("(memory.fill (i32.const 65536) (i32.const {byte}) (local.get 4))");
+        for version in Version::ALL {
+            let guest = Guest::new("wild").push(&format!("{wild} {PUSH_NOTHING}")).contract(version);
+            let (registry, _dir) = registry(&[("guest.wasm", &guest.component())]);
+            assert_eq!(classify(&mut Chain::new(&registry), 1), [0, 5], "{byte} in {version:?}");
+        }
+    }
 }
 
 #[test]
 fn the_bit_that_groups_lines_counts_behind_a_line_and_where_nobody_else_decides() {
-    // 0x86: fatal, continuing; 0x80: the bit alone; 0xc8: the bit beside what is no level.
-    for (byte, expected) in [("0x86", ["fF", "FF"]), ("0x80", ["-e", "+e"]), ("0xc8", ["-e", "-e"])] {
+    // 0x86: fatal, continuing; 0x80: the bit alone; 0xc8: the bit beside what is no level. To 0.1 none was a level.
+    for (version, byte, expected) in [
+        (Version::V0_9, "0x86", ["fF", "FF"]),
+        (Version::V0_9, "0x80", ["-e", "+e"]),
+        (Version::V0_9, "0xc8", ["-e", "-e"]),
+        (Version::V0_2, "0x86", ["fF", "FF"]),
+        (Version::V0_2, "0x80", ["-e", "-e"]),
+        (Version::V0_1, "0x86", ["-e", "-e"]),
+    ] {
         let wild = format!("(memory.fill (i32.const 65536) (i32.const {byte}) (local.get 4))");
-        let guest = Guest::new("grouper").push(&format!("{wild} {PUSH_NOTHING}"));
+        let guest = Guest::new("grouper").push(&format!("{wild} {PUSH_NOTHING}")).contract(version);
         let (registry, _dir) = registry(&[("guest.wasm", &guest.component())]);
         let mut chain = Chain::new(&registry);
         for expected in expected {
-            assert_eq!(marks(&mut chain, &["one", "ERROR: two"]), expected, "{byte}");
+            assert_eq!(marks(&mut chain, &["one", "ERROR: two"]), expected, "{byte} in {version:?}");
         }
         assert_eq!(status(&registry, "grouper").failures, 0);
     }
@@ -236,6 +260,20 @@ fn bad_files_are_listed_with_the_reason_and_harm_nobody() {
     )
     .unwrap();
     let newer = wat::parse_str(r#"(component (import "ostler:plugin/log@9.0.0" (instance)))"#).unwrap();
+    let threads = wat::parse_str("(component (core module (memory 1 1 shared)))").unwrap();
+    let hollow = |info: &str, classifier: &str| {
+        let exports = format!(
+            r#"(export "ostler:plugin/info@{info}" (instance $none))
+               (export "ostler:plugin/classifier@{classifier}" (instance $none))"#
+        );
+        wat::parse_str(format!("(component (instance $none) {exports})")).unwrap()
+    };
+    let (mixed, hollow) = (hollow("0.9.0", "0.2.0"), hollow("0.9.0", "0.9.0"));
+    let untrue = Guest::new("untrue").say_kinds(&["classifier", "adapter"]).component();
+    let silent = Guest::new("silent").say_kinds(&["validator"]).component();
+    let greedy = Guest::new("greedy").want("rewrite").component();
+    let reader = Guest::new("reader").kinds(&["validator"]);
+    let reader = reader.import("project-files", "find", "(func (param i32 i32 i32))").component();
     let oversized = {
         let mut bytes = good.clone();
         bytes.resize(33 << 20, 0);
@@ -253,6 +291,13 @@ fn bad_files_are_listed_with_the_reason_and_harm_nobody() {
         ("oversized.wasm", &oversized),
         ("truncated.wasm", &good[..good.len() / 2]),
         ("twin.wasm", &twin),
+        ("threads.wasm", &threads),
+        ("mixed.wasm", &mixed),
+        ("hollow.wasm", &hollow),
+        ("untrue.wasm", &untrue),
+        ("silent.wasm", &silent),
+        ("greedy.wasm", &greedy),
+        ("reader.wasm", &reader),
     ]);
     for (name, reason) in [
         ("empty", "empty"),
@@ -260,7 +305,17 @@ fn bad_files_are_listed_with_the_reason_and_harm_nobody() {
         ("module", "a core module, not a component"),
         ("other-world", "of another world"),
         ("import", "imports wasi:cli/environment@0.2.6"),
-        ("newer", "speaks ostler:plugin 9.0.0"),
+        ("newer", "speaks ostler:plugin 9.0.0, this host speaks 0.9, 0.2 and 0.1"),
+        ("threads", "threads must be enabled"),
+        ("mixed", "mixes versions of the contract: ostler:plugin/info@0.9.0, ostler:plugin/classifier@0.2.0"),
+        (
+            "hollow",
+            "does not fit the contract: instance export `ostler:plugin/info@0.9.0` does not have export `describe`",
+        ),
+        ("untrue", "`kinds` names `adapter`, but the interface is not exported"),
+        ("silent", "`kinds` does not name `classifier`, though the interface is exported"),
+        ("greedy", "wants rewrite, which a person would have to grant"),
+        ("reader", "wants project-files, which a person would have to grant"),
         ("oversized", "more than a plugin may have"),
         ("truncated", "damaged or truncated"),
         ("twin", "a plugin named `good` is loaded already"),
@@ -272,6 +327,37 @@ fn bad_files_are_listed_with_the_reason_and_harm_nobody() {
     }
     assert_eq!(status(&registry, "good").state, "loaded");
     assert_eq!(classify(&mut Chain::new(&registry), 1), [0, 5]);
+}
+
+#[test]
+fn what_is_not_used_yet_is_listed_and_not_asked() {
+    let fatal = format!("(memory.fill (i32.const 65536) (i32.const 6) (local.get 4)) {PUSH_NOTHING}");
+    let framework = Guest::new("framework").kinds(&["adapter", "classifier"]).push(&fatal).component();
+    let guard = Guest::new("guard").kinds(&["validator"]).component();
+    let (registry, _dir) = registry(&[("framework.wasm", &framework), ("guard.wasm", &guard)]);
+    let listed = |name: &str| {
+        let status = status(&registry, name);
+        assert_eq!((status.state.as_str(), status.reason, status.failures), ("loaded", None, 0));
+        (status.kinds.join(" "), status.unused_kinds.join(" "))
+    };
+    // What an adapter reads is its framework's output, and nobody can say yet whose that is.
+    assert_eq!(classify(&mut Chain::new(&registry), 1), [0, 5]);
+    assert_eq!(listed("framework"), ("classifier adapter".into(), "classifier adapter".into()));
+    assert_eq!(listed("guard"), ("validator".into(), "validator".into()));
+    assert_eq!(listed("regex-classifier"), ("classifier".into(), String::new()));
+}
+
+#[test]
+fn releases_of_one_version_fit_each_other() {
+    let fatal = format!("(memory.fill (i32.const 65536) (i32.const 6) (local.get 4)) {PUSH_NOTHING}");
+    for (version, release) in [(Version::V0_9, "0.9.7"), (Version::V0_2, "0.2.1")] {
+        let speaks = "(call $write (i32.const 3) (i32.const 512) (i32.const 3))";
+        let guest =
+            Guest::new("patched").contract(version).release(release).push(&format!("{speaks} {fatal}"));
+        let guest = guest.import("log", "write", "(func $write (param i32 i32 i32))");
+        let (registry, _dir) = registry(&[("guest.wasm", &guest.component())]);
+        assert_eq!(classify(&mut Chain::new(&registry), 1), [6, 6], "{:?}", status(&registry, "patched"));
+    }
 }
 
 #[test]

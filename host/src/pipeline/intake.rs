@@ -99,12 +99,14 @@ impl Intake {
     pub(super) fn open(source: Source, shared: &Shared) -> std::io::Result<Self> {
         let stored = shared.store.position(source.run);
         let taken = stored.unwrap_or_default();
+        let masking = Masking::of_run(&source.dir, shared.secrets.clone());
+        let command = masking.words(&source.command);
         Ok(Self {
             reader: SpoolReader::open(&source.dir, taken)?,
-            masking: Masking::of_run(&source.dir, shared.secrets.clone()),
+            masking,
             events: EventBuilder::new(source.run, source.process.clone()),
             alerted: Alerted::default(),
-            subject: Subject { run: source.run, process: source.process, command: source.command },
+            subject: Subject { run: source.run, process: source.process, command },
             dir: source.dir,
             arm: source.arm,
             stdout: LineSplitter::default(),

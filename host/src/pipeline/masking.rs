@@ -8,6 +8,9 @@ use crate::mask::{Ending, MaskState, Masker, RulesInForce, Secret};
 use crate::model::Stream;
 use crate::shim::LaunchSpec;
 
+/// What stands for a word that is a secret by what names it.
+const MASKED: &str = "[masked:secret]";
+
 /// The masker of a run, and what it remembers of each of its streams.
 pub(super) struct Masking {
     masker: Masker,
@@ -79,6 +82,26 @@ impl Masking {
         }
     }
 
+    /// Returns the words of a command with their secrets masked, as plugins see it: what is one by itself, and what
+    /// stands behind an option or before a `=` that names one. The words stay as many as they were.
+    pub(super) fn words(&self, command: &[String]) -> Vec<String> {
+        let mut is_value = false;
+        let masked = command.iter().map(|word| {
+            let behind_option = std::mem::replace(
+                &mut is_value,
+                word.starts_with('-') && !word.contains('=') && is_secret_name(word),
+            );
+            match word.split_once('=') {
+                _ if behind_option && !word.starts_with('-') => MASKED.to_owned(),
+                Some((name, value)) if !value.is_empty() && is_secret_name(name) => {
+                    format!("{name}={MASKED}")
+                }
+                _ => self.text(word).into_owned(),
+            }
+        });
+        masked.collect()
+    }
+
     /// Returns one line of Ostler's own, which may tell what a command has printed, with its secrets masked.
     pub(super) fn text<'t>(&mut self, text: &'t str) -> Cow<'t, str> {
         self.renew();
@@ -125,6 +148,40 @@ mod tests {
         let before = plain.clone();
         masking().mask(Stream::Stderr, &mut plain, 0);
         assert_eq!(plain, before);
+    }
+
+    #[test]
+    fn a_command_keeps_its_words_and_loses_its_secrets() {
+        let command = [
+            "serve",
+            "--token",
+            "hunter2",
+            "--api-key=a b",
+            "DB_PASSWORD=x",
+            "postgres://shop:hunter2@db/shop",
+            "--password",
+            "--port",
+            "80",
+            "tr0ub4dor-and-3",
+            "--secret",
+        ];
+        let words = masking().words(&command.map(str::to_owned));
+        assert_eq!(
+            words,
+            [
+                "serve",
+                "--token",
+                "[masked:secret]",
+                "--api-key=[masked:secret]",
+                "DB_PASSWORD=[masked:secret]",
+                "postgres://shop:[masked:url-password]@db/shop",
+                "--password",
+                "--port",
+                "80",
+                "[masked:SHOP_SECRET]",
+                "--secret",
+            ]
+        );
     }
 
     #[test]

@@ -12,32 +12,11 @@ use std::sync::Arc;
 
 use tracing::debug;
 
-use super::bindings::exports::ostler::plugin::classifier::{LineBatch, Verdicts};
+use super::contract::{CONTINUES, Note, Packed, RunInfo, Verdicts, Version};
 use super::instance::{CallError, Instance, SessionId};
 use super::registry::{Plugin, Registry};
 use crate::bounds;
 use crate::model::{ProcessName, RunId, Stream};
-
-/// Lines of one stream, packed as the contract has them.
-#[derive(Debug, Clone, Copy)]
-pub struct Packed<'a> {
-    pub text: &'a [u8],
-    pub ends: &'a [u32],
-    pub stream: Stream,
-    /// How many lines of the run came before.
-    pub first_line: u64,
-}
-
-/// A fact, and the index within the batch of the line it was seen in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
-    pub line: u32,
-    pub kind: String,
-    pub fields: Vec<(String, String)>,
-}
-
-/// The bit that says that the line continues the event before, as in `wit/ostler.wit`.
-const CONTINUES: u8 = 1 << 7;
 
 /// What the chain says of a batch: one level a line (as `model::Level` numbers them), whether the line continues the
 /// event of the stream's last line that is not blank, and facts.
@@ -72,7 +51,20 @@ struct Link {
 pub struct Subject {
     pub run: RunId,
     pub process: ProcessName,
+    /// Its words; secrets in them are masked.
     pub command: Vec<String>,
+}
+
+impl Subject {
+    fn run_info(&self) -> RunInfo {
+        let about = [("contract", Version::NEWEST.name()), ("os", std::env::consts::OS)];
+        RunInfo {
+            process: self.process.as_str().to_owned(),
+            command: self.command.clone(),
+            directory: String::new(),
+            about: about.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
+        }
+    }
 }
 
 impl Chain {
@@ -171,16 +163,10 @@ impl Link {
             Some(session) => *session,
             None => {
                 let config = &self.plugin.settings.config;
-                let session = instance.open(subject.process.as_str(), &subject.command, config)?;
+                let session = instance.open(&subject.run_info(), config)?;
                 self.sessions.insert(subject.run, session);
                 session
             }
-        };
-        let batch = LineBatch {
-            text: batch.text,
-            ends: batch.ends,
-            stream: batch.stream as u8,
-            first_line: batch.first_line,
         };
         instance.push(session, batch)
     }
@@ -286,8 +272,8 @@ fn take_notes(notes: &mut Vec<Note>, answer: Verdicts, original: impl Fn(u32) ->
     let room = bounds::PLUGIN_NOTES.saturating_sub(notes.len());
     let mapped = answer.notes.into_iter().take(room).filter_map(|note| {
         let line = original(note.line).filter(|line| (*line as usize) < lines)?;
-        let fields = note.fact.fields.into_iter().take(16).map(|field| (field.key, field.value)).collect();
-        Some(Note { line, kind: note.fact.kind, fields })
+        let fields = note.fields.into_iter().take(16).collect();
+        Some(Note { line, fields, ..note })
     });
     notes.extend(mapped);
 }

@@ -7,9 +7,21 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use wasmparser::WasmFeatures;
 use wasmtime::{Config, Engine, OptLevel};
 
 use crate::bounds;
+
+/// The features of WebAssembly that components may use: what compilers emit for a plain program, and several memories,
+/// which encoders need for adapters. Files are checked against exactly these, and the engine has no others: the less
+/// there is, the less a hostile file can reach. No threads, garbage collection, exceptions or 64-bit memories; a
+/// component needs none of them to read lines.
+pub(super) const FEATURES: WasmFeatures = WasmFeatures::WASM2
+    .difference(WasmFeatures::GC_TYPES)
+    .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::TAIL_CALL)
+    .union(WasmFeatures::MULTI_MEMORY)
+    .union(WasmFeatures::COMPONENT_MODEL);
 
 /// The engine all plugins of a daemon share, with its ticker.
 #[derive(Clone)]
@@ -57,9 +69,8 @@ fn config() -> Config {
         .max_wasm_stack(bounds::PLUGIN_STACK_BYTES)
         // Sync calls only: the machinery for concurrent ones taxes each call.
         .concurrency_support(false)
-        // Less for a hostile file to reach. A component needs none of these to read lines.
-        .wasm_relaxed_simd(false)
-        .wasm_memory64(false);
+        .wasm_features(WasmFeatures::all().difference(FEATURES), false)
+        .wasm_features(FEATURES, true);
     config
 }
 

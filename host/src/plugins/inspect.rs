@@ -2,19 +2,13 @@
 //!
 //! Never instantiates anything. What is wrong is told in words that a plugin author can act upon.
 
+use std::collections::BTreeSet;
+
 use wasmtime::component::{Component, types::ComponentItem};
 
-use super::bindings::exports::ostler::plugin::{classifier, info};
-use super::engine::PluginEngine;
-use super::limits::GuestState;
+use super::contract::{self, Kinds, Version};
+use super::engine::{FEATURES, PluginEngine};
 use crate::bounds;
-
-/// The package whose interfaces this host speaks.
-const PACKAGE: &str = "ostler:plugin/";
-/// The contract's version, as in `wit/ostler.wit`.
-pub const CONTRACT: &str = "0.2.0";
-/// The interfaces a pure plugin may import: `types` holds no functions.
-const ALLOWED_IMPORTS: [&str; 2] = ["ostler:plugin/log@0.2.0", "ostler:plugin/types@0.2.0"];
 
 /// Why a file is not loaded.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
@@ -33,13 +27,20 @@ pub enum Refusal {
     CoreModule,
     #[error("damaged or truncated: {0}")]
     Invalid(String),
-    #[error("imports {}, but a classifier may import nothing except ostler:plugin/log: \
+    #[error("imports {}, but a plugin may import nothing except ostler:plugin/log: \
              build for wasm32-unknown-unknown, or stub WASI out", .0.join(", "))]
     ForbiddenImports(Vec<String>),
+    #[error("wants {}, which a person would have to grant, and this version of Ostler cannot grant it yet: \
+             build it without", .0.join(", "))]
+    Ungranted(Vec<String>),
     #[error(
-        "speaks ostler:plugin {found}, this host speaks {CONTRACT}: rebuild it with the SDK of this version"
+        "speaks ostler:plugin {found}, this host speaks {}: rebuild it with the SDK of one of these, \
+             or use the Ostler it was made for",
+        Version::carried()
     )]
     OtherVersion { found: String },
+    #[error("mixes versions of the contract: {}; build all of it with one SDK", .0.join(", "))]
+    MixedVersions(Vec<String>),
     #[error("of another world: it exports {}, but not ostler:plugin/info and a kind of plugin such as \
              ostler:plugin/classifier", .0)]
     OtherWorld(String),
@@ -70,64 +71,93 @@ pub fn inspect(bytes: &[u8]) -> Result<(), Refusal> {
     if wasmparser::Parser::is_core_wasm(bytes) {
         return Err(Refusal::CoreModule);
     }
-    wasmparser::Validator::new_with_features(wasmparser::WasmFeatures::default())
+    wasmparser::Validator::new_with_features(FEATURES)
         .validate_all(bytes)
         .map(drop)
-        .map_err(|error| Refusal::Invalid(error.message().to_owned()))
+        .map_err(|error| Refusal::Invalid(short(error.message())))
 }
 
-/// Checks a compiled component's imports and exports against the contract.
-pub(super) fn inspect_interfaces(
-    engine: &PluginEngine,
-    component: &Component,
-) -> Result<classifier::GuestIndices, Refusal> {
-    let component_type = component.component_type();
-    let forbidden: Vec<String> = component_type
-        .imports(engine.wasmtime())
-        .filter(|(name, _)| !ALLOWED_IMPORTS.contains(name))
-        .map(|(name, _)| name.to_owned())
-        .collect();
-    if let Some(found) = forbidden.iter().find_map(|name| other_version(name)) {
-        return Err(Refusal::OtherVersion { found });
-    }
-    if !forbidden.is_empty() {
-        return Err(Refusal::ForbiddenImports(forbidden));
-    }
+/// What a component is, by the names of what it imports and exports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) version: Version,
+    pub(super) kinds: Kinds,
+}
 
+/// Checks a compiled component's imports and exports against the contract, by their names; whether their types fit is
+/// for who links them.
+pub(super) fn inspect_interfaces(engine: &PluginEngine, component: &Component) -> Result<Shape, Refusal> {
+    let component_type = component.component_type();
+    let imports: Vec<&str> = component_type.imports(engine.wasmtime()).map(|(name, _)| name).collect();
     let exports: Vec<&str> = component_type
         .exports(engine.wasmtime())
         .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentInstance(_)))
         .map(|(name, _)| name)
         .collect();
-    if let Some(found) = exports.iter().find_map(|name| other_version(name)) {
-        return Err(Refusal::OtherVersion { found });
-    }
-    let has = |interface: &str| exports.contains(&format!("{PACKAGE}{interface}@{CONTRACT}").as_str());
-    if !has("info") || !has("classifier") {
-        let found = if exports.is_empty() { "no interface".to_owned() } else { exports.join(", ") };
-        return Err(Refusal::OtherWorld(found));
-    }
-
-    let misfit = |error: wasmtime::Error| Refusal::Misfit(format!("{error:#}"));
-    let pre = linker(engine).and_then(|linker| linker.instantiate_pre(component)).map_err(misfit)?;
-    info::GuestIndices::new(&pre).map_err(misfit)?;
-    classifier::GuestIndices::new(&pre).map_err(misfit)
+    shape(&imports, &exports)
 }
 
-/// Returns the linker with everything a pure plugin gets: `log`.
-pub(super) fn linker(engine: &PluginEngine) -> wasmtime::Result<wasmtime::component::Linker<GuestState>> {
-    let mut linker = wasmtime::component::Linker::new(engine.wasmtime());
-    super::bindings::ClassifierPlugin::add_to_linker::<_, wasmtime::component::HasSelf<_>>(
-        &mut linker,
-        |state| state,
-    )?;
-    Ok(linker)
+fn shape(imports: &[&str], exports: &[&str]) -> Result<Shape, Refusal> {
+    let mut versions = BTreeSet::new();
+    let mut ours = Vec::new();
+    for name in imports.iter().chain(exports) {
+        match Version::of(name) {
+            None => {}
+            Some(Err(found)) => return Err(Refusal::OtherVersion { found: short(&found) }),
+            Some(Ok(version)) => {
+                versions.insert(version);
+                ours.push(*name);
+            }
+        }
+    }
+    let foreign =
+        |name: &&&str| !matches!(contract::interface(name), Some("log" | "types" | "project-files"));
+    let forbidden: Vec<&str> = imports.iter().filter(foreign).copied().collect();
+    if !forbidden.is_empty() {
+        return Err(Refusal::ForbiddenImports(some(&forbidden)));
+    }
+    if imports.iter().any(|name| contract::interface(name) == Some("project-files")) {
+        return Err(Refusal::Ungranted(vec!["project-files".to_owned()]));
+    }
+
+    let interfaces = || exports.iter().filter_map(|name| contract::interface(name));
+    let kinds = Kinds::of(interfaces());
+    let Some(version) = versions.pop_last().filter(|_| interfaces().any(|interface| interface == "info"))
+    else {
+        return Err(other_world(exports));
+    };
+    if !versions.is_empty() {
+        return Err(Refusal::MixedVersions(some(&ours)));
+    }
+    // The old versions had one kind; an interface of another name was the author's own.
+    let kinds = if version == Version::V0_9 {
+        kinds
+    } else {
+        Kinds { classifier: kinds.classifier, ..Kinds::default() }
+    };
+    if kinds == Kinds::default() {
+        return Err(other_world(exports));
+    }
+    Ok(Shape { version, kinds })
 }
 
-/// Returns the version of one of our interfaces when it is not the one this host speaks.
-fn other_version(name: &str) -> Option<String> {
-    let (_, version) = name.strip_prefix(PACKAGE)?.split_once('@')?;
-    (version != CONTRACT).then(|| version.to_owned())
+fn other_world(exports: &[&str]) -> Refusal {
+    let found = if exports.is_empty() { "no interface".to_owned() } else { some(exports).join(", ") };
+    Refusal::OtherWorld(found)
+}
+
+/// Returns what is told of names that a file has, which may be of any number and length.
+fn some(names: &[&str]) -> Vec<String> {
+    let mut told: Vec<String> = names.iter().take(8).map(|name| short(name)).collect();
+    if names.len() > told.len() {
+        told.push(format!("{} more", names.len() - told.len()));
+    }
+    told
+}
+
+/// Returns so much of a file's text as a report needs.
+pub(super) fn short(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(300).collect()
 }
 
 #[cfg(test)]
@@ -155,9 +185,63 @@ mod tests {
     }
 
     #[test]
-    fn other_versions_of_the_contract_are_recognised() {
-        assert_eq!(other_version("ostler:plugin/log@0.1.0"), Some("0.1.0".to_owned()));
-        assert_eq!(other_version("ostler:plugin/log@0.2.0"), None);
-        assert_eq!(other_version("wasi:cli/stdout@0.2.6"), None);
+    fn a_component_is_told_by_the_names_of_its_interfaces() {
+        let shape_of = |version: &str, imports: &[&str], exports: &[&str]| {
+            let full = |names: &[&str]| -> Vec<String> {
+                let ours = |name: &&str| match name.contains(':') {
+                    true => (*name).to_owned(),
+                    false => format!("ostler:plugin/{name}@{version}"),
+                };
+                names.iter().map(ours).collect()
+            };
+            let (imports, exports) = (full(imports), full(exports));
+            let short = |names: &'static [String]| names.iter().map(String::as_str).collect::<Vec<_>>();
+            shape(&short(imports.leak()), &short(exports.leak()))
+        };
+        let classifier = Kinds { classifier: true, ..Kinds::default() };
+        assert_eq!(
+            shape_of("0.9.7", &["log", "types"], &["info", "classifier", "shop:own/thing@1.0.0"]),
+            Ok(Shape { version: Version::V0_9, kinds: classifier })
+        );
+        assert_eq!(
+            shape_of("0.9.0", &["types"], &["info", "adapter", "validator", "explain"]),
+            Ok(Shape {
+                version: Version::V0_9,
+                kinds: Kinds { classifier: false, validator: true, adapter: true }
+            })
+        );
+        assert_eq!(
+            shape_of("0.1.0", &["log"], &["info", "classifier", "adapter"]),
+            Ok(Shape { version: Version::V0_1, kinds: classifier })
+        );
+        assert!(matches!(shape_of("0.9.0", &[], &["info"]), Err(Refusal::OtherWorld(_))));
+        assert!(matches!(shape_of("0.9.0", &[], &["classifier"]), Err(Refusal::OtherWorld(_))));
+        assert!(matches!(shape_of("0.9.0", &["log"], &[]), Err(Refusal::OtherWorld(_))));
+        assert!(
+            matches!(shape_of("0.3.0", &["log"], &[]), Err(Refusal::OtherVersion { found }) if found == "0.3.0")
+        );
+        for mixed in [["info", "ostler:plugin/classifier@0.2.0"], ["ostler:plugin/info@0.1.0", "classifier"]]
+        {
+            let Err(Refusal::MixedVersions(names)) = shape_of("0.9.0", &["log"], &mixed) else {
+                panic!("{mixed:?}")
+            };
+            assert_eq!(names.len(), 3);
+        }
+        assert!(matches!(
+            shape_of("0.9.0", &["ostler:plugin/log@0.2.0"], &["info", "classifier"]),
+            Err(Refusal::MixedVersions(_))
+        ));
+        for import in ["wasi:cli/exit@0.2.0", "clock", "classifier"] {
+            let refusal = shape_of("0.9.0", &[import, "log"], &["info", "classifier"]);
+            let Err(Refusal::ForbiddenImports(names)) = refusal else { panic!("{import}: {refusal:?}") };
+            assert!(names.len() == 1 && names[0].contains(import));
+        }
+        let many: Vec<String> =
+            (0..1000).map(|number| format!("a:b/c{number}{}", "c".repeat(1000))).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let told = shape(&many, &[]).unwrap_err().to_string();
+        assert!(told.len() < 3000 && told.contains(", 992 more, but"), "{told}");
+        let refusal = shape_of("0.9.0", &["project-files"], &["info", "classifier"]).unwrap_err();
+        assert!(refusal.to_string().contains("wants project-files, which a person would have to grant"));
     }
 }

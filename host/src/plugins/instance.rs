@@ -7,12 +7,10 @@ use std::time::Duration;
 use wasmtime::component::{InstancePre, ResourceAny};
 use wasmtime::{Store, Trap};
 
-use super::bindings::exports::ostler::plugin::{classifier, info};
+use super::contract::{Described, Guest, Indices, Packed, RunInfo, Verdicts};
 use super::engine::{PluginEngine, ticks};
 use super::limits::GuestState;
 use crate::bounds;
-
-pub use info::{PluginInfo as Info, Sample};
 
 /// Why a call into a guest gave no answer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -23,6 +21,8 @@ pub enum CallError {
     Limit(&'static str),
     #[error("trapped: {0}")]
     Trapped(String),
+    #[error("does not fit the contract: {0}")]
+    Misfit(String),
     #[error("answered {levels} levels for {lines} lines")]
     WrongCount { levels: usize, lines: usize },
     #[error("refused its configuration: {0}")]
@@ -38,6 +38,7 @@ pub struct SessionId(ResourceAny);
 pub(super) struct Prepared {
     pub(super) engine: PluginEngine,
     pub(super) pre: InstancePre<GuestState>,
+    pub(super) indices: Indices,
     pub(super) name: String,
 }
 
@@ -45,8 +46,7 @@ pub(super) struct Prepared {
 pub struct Instance {
     engine: PluginEngine,
     store: Store<GuestState>,
-    info: info::Guest,
-    classifier: classifier::Guest,
+    guest: Guest,
 }
 
 impl Instance {
@@ -61,47 +61,34 @@ impl Instance {
         store.set_epoch_deadline(ticks(bounds::PLUGIN_OPEN));
         let instantiated = {
             let _running = engine.running();
-            prepared.pre.instantiate(&mut store).and_then(|instance| {
-                let info = info::GuestIndices::new(&prepared.pre)?.load(&mut store, &instance)?;
-                let classifier = classifier::GuestIndices::new(&prepared.pre)?.load(&mut store, &instance)?;
-                Ok((info, classifier))
-            })
+            prepared.pre.instantiate(&mut store)
         };
-        match instantiated {
-            Ok((info, classifier)) => Ok(Self { engine, store, info, classifier }),
-            Err(error) => Err(explain(&error, &store, bounds::PLUGIN_OPEN)),
-        }
+        let instance = instantiated.map_err(|error| explain(&error, &store, bounds::PLUGIN_OPEN))?;
+        let guest = prepared.indices.load(&mut store, &instance);
+        let guest = guest.map_err(|error| CallError::Misfit(format!("{error:#}")))?;
+        Ok(Self { engine, store, guest })
     }
 
     /// Asks the guest who it is.
-    pub fn describe(&mut self) -> Result<Info, CallError> {
-        let Self { engine, store, info, .. } = self;
-        bounded(engine, store, bounds::PLUGIN_OPEN, |store| info.call_describe(store))
+    pub fn describe(&mut self) -> Result<Described, CallError> {
+        let Self { engine, store, guest } = self;
+        bounded(engine, store, bounds::PLUGIN_OPEN, |store| guest.describe(store))
     }
 
-    /// Opens a session for a run of `process`, which was started as `command`.
-    pub fn open(&mut self, process: &str, command: &[String], config: &str) -> Result<SessionId, CallError> {
-        let Self { engine, store, classifier, .. } = self;
-        let command: Vec<&str> = command.iter().map(String::as_str).collect();
-        let run = classifier::RunInfo { process, command: &command };
-        bounded(engine, store, bounds::PLUGIN_OPEN, |store| {
-            classifier.session().call_open(store, run, config)
-        })?
-        .map(SessionId)
-        .map_err(CallError::BadConfig)
+    /// Opens a session for a run; `config` is JSON, or empty.
+    pub fn open(&mut self, run: &RunInfo, config: &str) -> Result<SessionId, CallError> {
+        let Self { engine, store, guest } = self;
+        bounded(engine, store, bounds::PLUGIN_OPEN, |store| guest.open(store, run, config))?
+            .map(SessionId)
+            .map_err(CallError::BadConfig)
     }
 
     /// Hands a batch to a session; the answer has exactly one level a line.
-    pub fn push(
-        &mut self,
-        session: SessionId,
-        batch: classifier::LineBatch<'_>,
-    ) -> Result<classifier::Verdicts, CallError> {
-        let Self { engine, store, classifier, .. } = self;
+    pub fn push(&mut self, session: SessionId, batch: Packed<'_>) -> Result<Verdicts, CallError> {
+        let Self { engine, store, guest } = self;
         let lines = batch.ends.len();
-        let verdicts = bounded(engine, store, bounds::PLUGIN_CALL, |store| {
-            classifier.session().call_push(store, session.0, batch)
-        })?;
+        let verdicts =
+            bounded(engine, store, bounds::PLUGIN_CALL, |store| guest.push(store, session.0, batch))?;
         if verdicts.levels.len() == lines {
             Ok(verdicts)
         } else {
@@ -110,11 +97,9 @@ impl Instance {
     }
 
     /// Ends a session: its last facts, and its memory given back.
-    pub fn finish(&mut self, session: SessionId) -> Result<classifier::Verdicts, CallError> {
-        let Self { engine, store, classifier, .. } = self;
-        let verdicts = bounded(engine, store, bounds::PLUGIN_CALL, |store| {
-            classifier.session().call_flush(store, session.0)
-        })?;
+    pub fn finish(&mut self, session: SessionId) -> Result<Verdicts, CallError> {
+        let Self { engine, store, guest } = self;
+        let verdicts = bounded(engine, store, bounds::PLUGIN_CALL, |store| guest.flush(store, session.0))?;
         bounded(engine, store, bounds::PLUGIN_CALL, |store| session.0.resource_drop(store))?;
         Ok(verdicts)
     }

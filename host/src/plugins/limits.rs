@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use tracing::{debug, error, info, trace, warn};
 use wasmtime::ResourceLimiter;
 
-use super::bindings::ostler::plugin::types::Level;
 use crate::bounds;
+use crate::model::Level;
 
 /// The host's side of one instance: its limits, and its log.
 pub struct GuestState {
@@ -56,7 +56,7 @@ impl GuestState {
             .collect();
         let plugin = &self.plugin;
         match level {
-            Level::Trace => trace!(plugin, "{clean}"),
+            Level::Unknown | Level::Trace => trace!(plugin, "{clean}"),
             Level::Debug => debug!(plugin, "{clean}"),
             Level::Info => info!(plugin, "{clean}"),
             Level::Warn => warn!(plugin, "{clean}"),

@@ -16,9 +16,9 @@
 //! Calls are synchronous and happen on the pipeline's own threads, never on the async runtime.
 
 pub mod author;
-mod bindings;
 mod cache;
 mod chain;
+mod contract;
 mod engine;
 mod inspect;
 mod instance;
@@ -26,10 +26,11 @@ mod limits;
 mod registry;
 mod samples;
 
-pub use chain::{Chain, ChainVerdicts, Note, Packed, Subject};
+pub use chain::{Chain, ChainVerdicts, Subject};
+pub use contract::{Described, Kinds, LineSample, Note, Packed, RunInfo, Verdicts, Version, Want};
 pub use engine::PluginEngine;
 pub use inspect::{Refusal, inspect};
-pub use instance::{CallError, Info, Instance, Sample, SessionId};
+pub use instance::{CallError, Instance, SessionId};
 pub use registry::{Origin, Plugin, PluginSettings, PluginStatus, Registry, Source};
 pub use samples::{Mismatch, SampleReport, run_samples};
 

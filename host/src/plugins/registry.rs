@@ -15,9 +15,10 @@ use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
 use super::cache::CompileCache;
+use super::contract::{self, Described, Indices, Kinds};
 use super::engine::PluginEngine;
-use super::inspect::{Refusal, inspect, inspect_interfaces, linker};
-use super::instance::{CallError, Info, Instance, Prepared};
+use super::inspect::{Refusal, Shape, inspect, inspect_interfaces, short};
+use super::instance::{CallError, Instance, Prepared};
 use super::{REGEX_CLASSIFIER, REGEX_CLASSIFIER_NAME};
 use crate::bounds;
 
@@ -65,7 +66,14 @@ pub struct PluginStatus {
     pub reason: Option<String>,
     pub version: Option<String>,
     pub description: Option<String>,
+    /// The kinds it serves.
     pub kinds: Vec<String>,
+    /// Those of its kinds that this Ostler does not use yet.
+    #[serde(default)]
+    pub unused_kinds: Vec<String>,
+    /// The version of the contract it was built for.
+    #[serde(default)]
+    pub contract: Option<String>,
     pub path: Option<PathBuf>,
     pub sha256: Option<String>,
     /// Calls that failed since the daemon started.
@@ -74,7 +82,11 @@ pub struct PluginStatus {
 
 /// A plugin that may be used.
 pub struct Plugin {
-    pub info: Info,
+    pub info: Described,
+    /// What it exports, which is also what it says of itself.
+    pub kinds: Kinds,
+    /// The version of the contract it was built for.
+    pub contract: contract::Version,
     pub origin: Origin,
     pub path: Option<PathBuf>,
     pub sha256: String,
@@ -136,7 +148,9 @@ impl Plugin {
             reason: health.last.clone(),
             version: Some(self.info.version.clone()),
             description: Some(self.info.description.clone()),
-            kinds: self.info.kinds.clone(),
+            kinds: self.kinds.names(),
+            unused_kinds: self.kinds.unused().names(),
+            contract: Some(self.contract.name().to_owned()),
             path: self.path.clone(),
             sha256: Some(self.sha256.clone()),
             failures: health.failures,
@@ -191,9 +205,9 @@ impl Registry {
         loader.prepare(Origin::Project, None, "plugin", bytes, &hex(&Sha256::digest(bytes)))
     }
 
-    /// Returns the classifiers in the order they are asked, those turned off left out.
+    /// Returns the classifiers of every process in the order they are asked, those turned off left out.
     pub fn classifiers(&self) -> impl Iterator<Item = &Arc<Plugin>> {
-        self.plugins.iter().filter(|plugin| plugin.settings.enabled)
+        self.plugins.iter().filter(|plugin| plugin.settings.enabled && plugin.kinds.reads_lines())
     }
 
     /// Returns every plugin found, refused ones with the reason.
@@ -238,16 +252,23 @@ impl Loader<'_> {
         sha256: &str,
     ) -> Result<Plugin, Refusal> {
         inspect(bytes)?;
-        let invalid = |error: wasmtime::Error| Refusal::Invalid(format!("{error:#}"));
+        let invalid = |error: wasmtime::Error| Refusal::Invalid(short(&format!("{error:#}")));
         let component = self.cache.component(self.engine, bytes, sha256).map_err(invalid)?;
-        inspect_interfaces(self.engine, &component)?;
-        let pre = linker(self.engine).and_then(|linker| linker.instantiate_pre(&component));
-        let pre = pre.map_err(|error| Refusal::Misfit(format!("{error:#}")))?;
-        let prepared = Prepared { engine: self.engine.clone(), pre, name: file_name.to_owned() };
+        let shape = inspect_interfaces(self.engine, &component)?;
+        let Shape { version, kinds } = shape;
+        let misfit = |error: wasmtime::Error| Refusal::Misfit(short(&format!("{error:#}")));
+        let pre = contract::linker(self.engine, version)
+            .and_then(|linker| linker.instantiate_pre(&component))
+            .map_err(misfit)?;
+        let indices = Indices::new(&pre, version, kinds).map_err(misfit)?;
+        let prepared = Prepared { engine: self.engine.clone(), pre, indices, name: file_name.to_owned() };
 
-        let failed = |error: CallError| Refusal::FailedStart(error.to_string());
+        let failed = |error: CallError| match error {
+            CallError::Misfit(what) => Refusal::Misfit(short(&what)),
+            error => Refusal::FailedStart(error.to_string()),
+        };
         let info = Instance::new(&prepared).map_err(failed)?.describe().map_err(failed)?;
-        let name = check_info(&info)?;
+        let name = check_info(&info, kinds)?;
         if let Some(other) = self.registry.plugins.iter().find(|plugin| plugin.info.name == name) {
             let from = other.path.as_ref().map_or("this binary".into(), |path| path.display().to_string());
             return Err(Refusal::DuplicateName { name, from });
@@ -256,6 +277,8 @@ impl Loader<'_> {
         Ok(Plugin {
             prepared: Prepared { name, ..prepared },
             info,
+            kinds,
+            contract: version,
             origin,
             path: path.map(Path::to_owned),
             sha256: sha256.to_owned(),
@@ -281,6 +304,8 @@ impl Loader<'_> {
             version: None,
             description: None,
             kinds: Vec::new(),
+            unused_kinds: Vec::new(),
+            contract: None,
             path: path.map(Path::to_owned),
             sha256,
             failures: 0,
@@ -289,7 +314,7 @@ impl Loader<'_> {
 }
 
 /// Checks what a guest says of itself before anybody prints it.
-fn check_info(info: &Info) -> Result<String, Refusal> {
+fn check_info(info: &Described, kinds: Kinds) -> Result<String, Refusal> {
     let bad = |what: &str| Err(Refusal::BadInfo(what.to_owned()));
     let name = &info.name;
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
@@ -303,13 +328,28 @@ fn check_info(info: &Info) -> Result<String, Refusal> {
     if info.kinds.len() > 8 || !info.kinds.iter().all(|kind| printable(kind, 32)) {
         return bad("`kinds` must be a few short words");
     }
-    if !info.kinds.iter().any(|kind| kind == "classifier") {
-        return bad("`kinds` does not name `classifier`, though the interface is exported");
+    for (kind, exported) in kinds.each() {
+        match (info.kinds.iter().any(|named| named == kind), exported) {
+            (false, true) => {
+                return bad(&format!("`kinds` does not name `{kind}`, though the interface is exported"));
+            }
+            (true, false) => {
+                return bad(&format!("`kinds` names `{kind}`, but the interface is not exported"));
+            }
+            _ => {}
+        }
     }
     if !info.config_schema.is_empty()
         && serde_json::from_str::<serde_json::Value>(&info.config_schema).is_err()
     {
         return bad("`config-schema` is not JSON");
+    }
+    let wants: Vec<String> = info.wants.iter().take(8).map(|want| want.capability.clone()).collect();
+    if !wants.iter().all(|capability| !capability.is_empty() && printable(capability, 64)) {
+        return bad("`wants` must name what is wanted by short words");
+    }
+    if !wants.is_empty() {
+        return Err(Refusal::Ungranted(wants));
     }
     Ok(name.clone())
 }

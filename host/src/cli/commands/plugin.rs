@@ -21,7 +21,7 @@ pub enum Command {
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct ListArgs {
-    /// Prints an array of {name, origin, state, reason, version, kinds, path, sha256, …}
+    /// Prints an array of {name, origin, state, reason, version, kinds, unused_kinds, contract, path, …}
     #[arg(long)]
     pub json: bool,
 }
@@ -78,12 +78,18 @@ fn build(args: &BuildArgs, context: &Context) -> Outcome {
         context.print(&format!("{mismatch}\n"))?;
     }
     for sample in &report.malformed {
-        context.print(&format!("sample {sample}: `levels` needs one letter a line\n"))?;
+        context.print(&format!(
+            "sample {sample}: `levels` needs one letter a line, and `events` and `streams` the same or none\n"
+        ))?;
     }
     let (name, version) = (&plugin.info.name, &plugin.info.version);
     let (samples, lines) = (report.samples, report.lines);
     if report.mismatches.is_empty() && report.malformed.is_empty() {
         context.print(&format!("{name} {version} passes its {samples} samples ({lines} lines)\n"))?;
+        if report.untried > 0 {
+            let untried = report.untried;
+            context.print(&format!("{untried} more are of what this Ostler does not use yet\n"))?;
+        }
         Ok(Code::Done)
     } else {
         Err(CliError::failed(format!("{name} {version} does not do what its own samples say")))

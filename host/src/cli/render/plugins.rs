@@ -38,9 +38,16 @@ fn row(plugin: &PluginStatus) -> [Cell; 5] {
         visible(&plugin.name).into_owned().into(),
         Cell::styled(visible(&plugin.state), style),
         visible(plugin.version.as_deref().unwrap_or("-")).into_owned().into(),
-        visible(&plugin.kinds.join(",")).into_owned().into(),
+        visible(&kinds(plugin)).into_owned().into(),
         origin.into(),
     ]
+}
+
+/// Returns the kinds, those marked that nothing is asked of yet.
+fn kinds(plugin: &PluginStatus) -> String {
+    let used = plugin.kinds.iter().filter(|kind| !plugin.unused_kinds.contains(kind)).cloned();
+    let unused = plugin.unused_kinds.iter().map(|kind| format!("{kind} (not used yet)"));
+    used.chain(unused).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -57,6 +64,8 @@ mod tests {
             version: Some("0.1.0".into()),
             description: None,
             kinds: vec!["classifier".into()],
+            unused_kinds: Vec::new(),
+            contract: Some("0.9.0".into()),
             path: None,
             sha256: None,
             failures: 0,
@@ -68,6 +77,7 @@ mod tests {
             reason: Some("it imports `wasi:sockets/tcp@0.2.0`, which a classifier may not".into()),
             version: None,
             kinds: Vec::new(),
+            contract: None,
             path: Some("/srv/shop/.ostler/plugins/evil.wasm".into()),
             ..built_in.clone()
         };
@@ -78,6 +88,28 @@ mod tests {
 
         evil␛[2J: it imports `wasi:sockets/tcp@0.2.0`, which a classifier may not
           /srv/shop/.ostler/plugins/evil.wasm
+        ");
+    }
+
+    #[test]
+    fn kinds_that_are_not_used_say_so() {
+        let guard = PluginStatus {
+            name: "guard".into(),
+            origin: Origin::User,
+            state: "loaded".into(),
+            reason: None,
+            version: Some("1.0".into()),
+            description: None,
+            kinds: vec!["classifier".into(), "validator".into()],
+            unused_kinds: vec!["validator".into()],
+            contract: Some("0.9.0".into()),
+            path: None,
+            sha256: None,
+            failures: 0,
+        };
+        insta::assert_snapshot!(plugins(Palette::PLAIN, &[guard]), @r"
+        NAME   STATE   VERSION  KINDS                                 FROM
+        guard  loaded  1.0      classifier, validator (not used yet)  user's folder
         ");
     }
 }

@@ -144,7 +144,7 @@ fn help_of_plugin_list() {
 
     Options:
           --json
-              Prints an array of {name, origin, state, reason, version, kinds, path, sha256, …}
+              Prints an array of {name, origin, state, reason, version, kinds, unused_kinds, contract, path, …}
 
       -C, --project <DIR>
               The project's folder, instead of the current one
