@@ -14,6 +14,7 @@ use wasmtime::component::{HasSelf, Instance, InstancePre, Linker, ResourceAny};
 
 use self::exports::ostler::plugin::{classifier, info};
 use self::ostler::plugin::{log, types};
+use super::words::CONTINUES;
 use super::{Described, LineSample, Note, Packed, RunInfo, Verdicts};
 use crate::model::Level;
 use crate::plugins::limits::GuestState;
