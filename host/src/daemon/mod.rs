@@ -210,12 +210,8 @@ impl Daemon {
         let shim = find_shim()?;
         let warnings = Arc::new(Mutex::new(Vec::new()));
 
-        // Known before anything is deleted because of it.
-        let limits = Limits { log_bytes: project.keep_logs.bytes, ..Limits::default() };
-        let (store, recovery) = Store::open_with(&paths.log_dir(), limits)?;
-        let store = Arc::new(store);
-        store.set_retention(crate::api::retention(&project));
-        warnings.lock().unwrap_or_else(|poison| poison.into_inner()).extend(remarks(&recovery));
+        let (store, remark) = open_log(paths, &project)?;
+        warnings.lock().unwrap_or_else(PoisonError::into_inner).extend(remark);
         let catalogue = Arc::new(Catalogue::open(&paths.catalogue())?);
 
         let secrets = RulesInForce::new(crate::api::secret_rules(&project));
@@ -235,24 +231,8 @@ impl Daemon {
             secrets: secrets.clone(),
         });
         let fleet_slot = Arc::new(OnceLock::new());
-        let on_fact = signs_to(Arc::clone(&fleet_slot));
-        let errors = Groups::start(Arc::clone(&catalogue), &project.dir)?;
-        let load = plugin_loader(paths, &project)?;
-        let alerts = Alerts::start(Arc::clone(&catalogue), crate::api::alert_rules(&project))?;
-        let (taken, alerted) = (errors.clone(), alerts.clone());
-        let on_event = Arc::new(move |event: &Event| {
-            taken.take(event);
-            alerted.take_event(event);
-        });
-        let pipeline = Pipeline::start(
-            Arc::clone(&store),
-            PIPELINE_THREADS,
-            load,
-            on_fact,
-            on_event,
-            alerts.clone(),
-            secrets.clone(),
-        )?;
+        let LogWay { pipeline, errors, alerts } =
+            LogWay::start(paths, &project, &store, &catalogue, &secrets, &fleet_slot)?;
         let (acts, acts_rx) = mpsc::unbounded_channel();
         tokio::spawn(pass_on(events_rx, pipeline.clone(), acts));
 
@@ -305,6 +285,51 @@ impl Daemon {
         };
         daemon.write_file();
         Ok(daemon)
+    }
+}
+
+/// Opens the log, and returns with it what a user should know of its state.
+fn open_log(paths: &Paths, project: &Project) -> Result<(Arc<Store>, Option<String>), DaemonError> {
+    // Known before anything is deleted because of it.
+    let limits = Limits { log_bytes: project.keep_logs.bytes, ..Limits::default() };
+    let (store, recovery) = Store::open_with(&paths.log_dir(), limits)?;
+    store.set_retention(crate::api::retention(project));
+    Ok((Arc::new(store), remarks(&recovery)))
+}
+
+/// The way of a line, and those who are told of what is in lines.
+struct LogWay {
+    pipeline: Pipeline,
+    errors: Groups,
+    alerts: Alerts,
+}
+
+impl LogWay {
+    fn start(
+        paths: &Paths,
+        project: &Project,
+        store: &Arc<Store>,
+        catalogue: &Arc<Catalogue>,
+        secrets: &RulesInForce,
+        fleet: &Arc<OnceLock<Arc<Fleet>>>,
+    ) -> Result<Self, DaemonError> {
+        let errors = Groups::start(Arc::clone(catalogue), &project.dir)?;
+        let alerts = Alerts::start(Arc::clone(catalogue), crate::api::alert_rules(project))?;
+        let (taken, alerted) = (errors.clone(), alerts.clone());
+        let on_event = Arc::new(move |event: &Event| {
+            taken.take(event);
+            alerted.take_event(event);
+        });
+        let pipeline = Pipeline::start(
+            Arc::clone(store),
+            PIPELINE_THREADS,
+            plugin_loader(paths, project)?,
+            signs_to(Arc::clone(fleet)),
+            on_event,
+            alerts.clone(),
+            secrets.clone(),
+        )?;
+        Ok(Self { pipeline, errors, alerts })
     }
 }
 
