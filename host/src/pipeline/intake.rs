@@ -99,7 +99,7 @@ impl Intake {
     pub(super) fn open(source: Source, shared: &Shared) -> std::io::Result<Self> {
         let stored = shared.store.position(source.run);
         let taken = stored.unwrap_or_default();
-        let masking = Masking::of_run(&source.dir, shared.secrets.clone());
+        let mut masking = Masking::of_run(&source.dir, shared.secrets.clone());
         let command = masking.words(&source.command);
         Ok(Self {
             reader: SpoolReader::open(&source.dir, taken)?,

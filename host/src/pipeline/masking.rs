@@ -84,19 +84,21 @@ impl Masking {
 
     /// Returns the words of a command with their secrets masked, as plugins see it: what is one by itself, and what
     /// stands behind an option or before a `=` that names one. The words stay as many as they were.
-    pub(super) fn words(&self, command: &[String]) -> Vec<String> {
+    pub(super) fn words(&mut self, command: &[String]) -> Vec<String> {
+        self.renew();
+        let rules = self.rules.current();
         let mut is_value = false;
         let masked = command.iter().map(|word| {
             let behind_option = std::mem::replace(
                 &mut is_value,
-                word.starts_with('-') && !word.contains('=') && is_secret_name(word),
+                word.starts_with('-') && !word.contains('=') && rules.is_secret(word),
             );
             match word.split_once('=') {
                 _ if behind_option && !word.starts_with('-') => MASKED.to_owned(),
-                Some((name, value)) if !value.is_empty() && is_secret_name(name) => {
+                Some((name, value)) if !value.is_empty() && rules.is_secret(name) => {
                     format!("{name}={MASKED}")
                 }
-                _ => self.text(word).into_owned(),
+                _ => self.masker.mask_text(word).into_owned(),
             }
         });
         masked.collect()
