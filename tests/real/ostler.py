@@ -276,8 +276,9 @@ def logs_arguments(
     cursor: str | None = None,
     grep: str | None = None,
     limit: int | None = None,
+    full: bool | None = None,
 ) -> dict[str, Any]:
-    given = {"name": name, "level": level, "since": cursor, "grep": grep, "limit": limit}
+    given = {"name": name, "level": level, "since": cursor, "grep": grep, "limit": limit, "full": full}
     return {key: value for key, value in given.items() if value is not None}
 
 

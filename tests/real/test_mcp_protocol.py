@@ -127,7 +127,8 @@ def test_a_cursor_skips_nothing_and_repeats_nothing_while_the_child_writes(
 
     def read_on() -> bool:
         nonlocal cursor
-        data = agent.logs("counter", cursor=cursor, limit=50)
+        # In full: lines that differ in their number alone are folded otherwise.
+        data = agent.logs("counter", cursor=cursor, limit=50, full=True)
         cursor = ostler.log_cursor(data)
         seen.extend(text for text in ostler.log_texts(data) if text.startswith("line "))
         if len(seen) > 500:
