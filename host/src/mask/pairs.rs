@@ -203,9 +203,11 @@ impl<'t> Pair<'t> {
         crossed.map_or(length, |at| at - chars::run_before(rest, at, |byte| byte == b'\\', at))
     }
 
-    /// Returns whether the value's quote is in truth the one that ends a string of JSON: `"password="`.
+    /// Returns whether the value's quote is in truth the one that ends a string of JSON: `"password="`, also with a
+    /// backslash as the string's last letter, `"password=\\"`.
     fn is_behind_string(&self) -> bool {
-        let plain = self.quoted.is_some_and(|quote| quote.backslashes == 0 && quote.closes == b"\"");
+        let ends_string = |quote: Quote| quote.backslashes.is_multiple_of(2) && quote.closes == b"\"";
+        let plain = self.quoted.is_some_and(ends_string);
         let named = self.quote.is_some_and(|(start, end)| &self.text[start..end] == b"\"");
         plain && !named && is_json(self.text)
     }

@@ -92,6 +92,19 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
+#[test]
+fn lines_of_json_that_once_did_not_stay_any_do() {
+    for line in [
+        r#"{"password":{"passwordsid=\\":100}}"#,
+        r#"{"password":{"--password \\":100}}"#,
+        r#"{"password\\":100000}"#,
+    ] {
+        let shown = Masker::default().mask_line(&mut MaskState::default(), line.as_bytes()).into_owned();
+        let read: Result<serde_json::Value, _> = serde_json::from_slice(&shown);
+        assert!(read.is_ok(), "{line} became {}", String::from_utf8_lossy(&shown));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
