@@ -1,23 +1,29 @@
 //! Alerts of a running daemon: raised once, told to everybody who asks, waits or follows, over daemons and reloads.
 
-use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, Output, Stdio};
+mod common;
+
+use std::io::{BufRead, BufReader};
+use std::ops::Deref;
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
+
+use common::{PATIENCE, eventually, until};
 
 /// Says what it is told.
 const PROCESS: &str = "[process.api]\ncommand = \"sh -c 'echo up; while read line; do echo \\\"$line\\\"; done'\"\nready = { log = \"up\" }\n";
 const ALERTS: &str = "[alert.errors]\nlevel = \"error\"\nwindow = \"1h\"\n\
     [alert.slow]\nprocess = \"api\"\npattern = 'slow query'\nrate = \"3/1h\"\nwindow = \"1h\"\nmessage = \"look at it\"\n";
-/// Longer than anything takes that is not stuck.
-const LONG: Duration = Duration::from_secs(60);
 
-struct Project {
-    dir: TempDir,
+struct Project(common::Project);
+
+impl Deref for Project {
+    type Target = common::Project;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 /// A command that goes on, and the lines it prints.
@@ -35,53 +41,17 @@ impl Drop for Follower {
 
 impl Follower {
     fn next(&self) -> Value {
-        self.lines.recv_timeout(LONG).expect("an alert")
+        self.lines.recv_timeout(PATIENCE).expect("an alert")
     }
 }
 
 impl Project {
     fn new(config: &str) -> Self {
-        let dir = tempfile::Builder::new().prefix("ost").tempdir_in("/tmp").unwrap();
-        for part in ["project", "state", "run"] {
-            fs::create_dir(dir.path().join(part)).unwrap();
-        }
-        let project = Self { dir };
-        project.configure(config);
-        project
+        Self(common::Project::new(config))
     }
 
     fn configure(&self, config: &str) {
-        fs::write(self.dir.path().join("project/ostler.toml"), config).unwrap();
-    }
-
-    fn ostler(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ostler"));
-        command
-            .args(arguments)
-            .current_dir(self.dir.path().join("project"))
-            .env("OSTLER_STATE_DIR", self.dir.path().join("state"))
-            .env("XDG_RUNTIME_DIR", self.dir.path().join("run"))
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.ostler(arguments).output().unwrap()
-    }
-
-    /// Says what came out, and fails when the exit code is another.
-    fn shown(&self, arguments: &[&str], code: i32) -> String {
-        let output = self.run(arguments);
-        let shown = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {shown}");
-        shown
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.run(arguments);
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-            panic!("{error}: {arguments:?} {}", String::from_utf8_lossy(&output.stderr))
-        })
+        self.write("ostler.toml", config);
     }
 
     fn say(&self, words: &str) {
@@ -89,7 +59,7 @@ impl Project {
     }
 
     fn follow(&self, arguments: &[&str]) -> Follower {
-        let mut child = self.ostler(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = self.command(arguments).stdout(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
         std::thread::spawn(move || {
@@ -108,42 +78,14 @@ impl Project {
     }
 
     fn wait_for_counts(&self, wanted: &[(u64, u64)]) {
-        let begun = Instant::now();
-        loop {
-            let counts = self.counts();
-            if counts == wanted {
-                return;
-            }
-            assert!(begun.elapsed() < LONG, "{counts:?}, not {wanted:?}");
-        }
+        until(&format!("{wanted:?}"), || self.counts() == wanted);
     }
 
     /// Calls a tool and returns its result.
     fn call(&self, tool: &str, arguments: Value) -> Value {
-        let mut agent = self.ostler(&["mcp"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut input = agent.stdin.take().unwrap();
-        let client = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
-        for message in [
-            json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client}),
-            json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
-            json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}),
-        ] {
-            writeln!(input, "{message}").unwrap();
-        }
-        let answer = BufReader::new(agent.stdout.take().unwrap())
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap())
-            .find(|answer| answer["id"] == 2)
-            .unwrap();
-        drop(input);
-        agent.wait().unwrap();
-        answer["result"]["structuredContent"].clone()
-    }
-}
-
-impl Drop for Project {
-    fn drop(&mut self) {
-        let _ = self.run(&["down"]);
+        let mut agent = self.agent(&[]);
+        agent.initialize("2025-06-18");
+        agent.call(tool, arguments)["structuredContent"].clone()
     }
 }
 
@@ -181,20 +123,15 @@ fn an_alert_is_told_once_to_everybody_and_by_every_daemon() {
     assert_eq!(listed["processes"][0]["alerts"], json!(["errors", "slow"]));
 
     // In the log each stands once, as a line of Ostler's own that raises nothing.
-    let begun = Instant::now();
-    let logged = loop {
+    let logged = eventually("the alert in the log", || {
         let logged = project.shown(&["logs", "api", "--grep", "^alert "], 0);
-        if logged.contains("alert slow: ") {
-            break logged;
-        }
-        assert!(begun.elapsed() < LONG, "{logged}");
-    };
+        logged.contains("alert slow: ").then_some(logged)
+    });
     assert_eq!(logged.matches("alert errors: an event at error: ").count(), 1, "{logged}");
     project.wait_for_counts(&[(1, 1), (2, 0)]);
 
     // The next daemon knows what was raised.
-    let pid = project.json(&["status", "--json"])["daemon"]["pid"].as_i64().unwrap();
-    assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+    project.crash();
     project.say("ERROR cart 14 is gone");
     project.wait_for_counts(&[(1, 2), (2, 0)]);
     assert!(project.shown(&["alerts", "api", "--since", "alert:1"], 0).contains("api slow: look at it; "));
@@ -221,8 +158,7 @@ fn alerts_change_with_the_configuration_and_nothing_is_restarted() {
     assert_eq!(project.counts(), [(1, 0)]);
 
     // Who waits for the next one is told that there cannot be one any more.
-    let waiting = project.ostler(&["wait", "api", "--alert=boom"]).output();
-    assert!(waiting.unwrap().status.success());
+    project.shown(&["wait", "api", "--alert=boom"], 0);
     project.shown(&["stop", "api"], 0);
     let ended = project.call(
         "wait_for",

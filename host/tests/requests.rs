@@ -1,59 +1,39 @@
 //! Requests, builds and migrations as people and agents see them: of a running daemon, and a process that prints what
 //! it is told to.
 
-use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+mod common;
+
+use std::ops::Deref;
+use std::time::Instant;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-/// Longest wait for anything; reached only when a test fails.
-const PATIENCE: Duration = Duration::from_secs(120);
+use common::PATIENCE;
 
-/// A project with a daemon of its own.
-struct Project {
-    dir: TempDir,
+const CONFIG: &str =
+    "[process.api]\ncommand = \"sh -c 'echo up; exec cat' manage.py\"\nready = { log = \"up\" }\n";
+
+struct Project(common::Project);
+
+impl Deref for Project {
+    type Target = common::Project;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl Project {
     fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("ost").tempdir_in("/tmp").unwrap();
-        for part in ["project", "state", "run"] {
-            fs::create_dir(dir.path().join(part)).unwrap();
-        }
-        let config =
-            "[process.api]\ncommand = \"sh -c 'echo up; exec cat' manage.py\"\nready = { log = \"up\" }\n";
-        fs::write(dir.path().join("project/ostler.toml"), config).unwrap();
-        let project = Self { dir };
+        let project = Self(common::Project::new(CONFIG));
         project.shown(&["start", "api"]);
         project.shown(&["wait", "api"]);
         project
     }
 
-    fn ostler(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ostler"));
-        command
-            .args(arguments)
-            .current_dir(self.dir.path().join("project"))
-            .env("OSTLER_STATE_DIR", self.dir.path().join("state"))
-            .env("XDG_RUNTIME_DIR", self.dir.path().join("run"))
-            .stdin(Stdio::null());
-        command
-    }
-
     /// Returns what came out of a command that succeeds.
     fn shown(&self, arguments: &[&str]) -> String {
-        let Output { status, stdout, stderr } = self.ostler(arguments).output().unwrap();
-        let shown = String::from_utf8([stdout, stderr].concat()).unwrap();
-        assert!(status.success(), "{arguments:?}: {shown}");
-        shown
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        let shown = self.shown(arguments);
-        serde_json::from_str(&shown).unwrap_or_else(|error| panic!("{error}: {arguments:?}: {shown}"))
+        self.0.shown(arguments, 0)
     }
 
     /// Has the process print lines.
@@ -75,35 +55,9 @@ impl Project {
 
     /// Calls a tool and returns its result.
     fn call(&self, tool: &str, arguments: Value) -> Value {
-        let mut agent = self
-            .ostler(&["mcp", "--toolsets", "core,processes"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut input = agent.stdin.take().unwrap();
-        let client = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
-        for message in [
-            json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client}),
-            json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
-            json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}),
-        ] {
-            writeln!(input, "{message}").unwrap();
-        }
-        let answer = BufReader::new(agent.stdout.take().unwrap())
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap())
-            .find(|answer| answer["id"] == 2)
-            .unwrap();
-        drop(input);
-        agent.wait().unwrap();
-        answer["result"]["structuredContent"].clone()
-    }
-}
-
-impl Drop for Project {
-    fn drop(&mut self) {
-        let _ = self.ostler(&["down"]).output();
+        let mut agent = self.agent(&["--toolsets", "core,processes"]);
+        agent.initialize("2025-06-18");
+        agent.call(tool, arguments)["structuredContent"].clone()
     }
 }
 
@@ -190,9 +144,9 @@ fn the_holder_of_a_port_that_was_taken_is_named() {
          [process.web]\ncommand = \"sh -c 'echo Error: listen EADDRINUSE: address already in use :::{port} >&2; exit 1'\"\n\
          restart = {{ policy = \"never\" }}\n"
     );
-    fs::write(project.dir.path().join("project/ostler.toml"), config).unwrap();
+    project.write("ostler.toml", &config);
     project.shown(&["reload-config"]);
-    let _ = project.ostler(&["start", "web"]).output();
+    let _ = project.run(&["start", "web"]);
     let hints = project.until(
         || project.json(&["diagnose", "web", "--json"])["hints"].to_string(),
         |hints| hints.contains(&format!("port {port} is held by pid {}", std::process::id())),
