@@ -150,7 +150,12 @@ impl Condition {
                 Some(_) => Err(InvalidFilter::UnknownOperator(operator_of(text))),
             };
         };
-        let operand = unquoted(text[operator.len()..].trim());
+        let operand = text[operator.len()..].trim();
+        // Nothing is compared with `>5`: `ms>>5` is a slip. In quotes it is a text.
+        if matches!(operator, ">" | ">=" | "<" | "<=") && operand.starts_with(['=', '<', '>', '!', '~']) {
+            return Err(InvalidFilter::UnknownOperator(operator_of(text)));
+        }
+        let operand = unquoted(operand);
         if operand.len() > OPERAND_BYTES {
             return Err(InvalidFilter::LongOperand);
         }
@@ -245,6 +250,13 @@ mod tests {
 
     const JSON: &str = r#"{"level":"error","status":500,"ms":12.5,"user":{"id":7,"name":"Ann \"A\""},"http.path":"/api/x","tags":["db",{"k":1}],"ok":true,"none":null,"id":9007199254740993}"#;
     const PAIRS: &str = r#"2026-11-20T08:29:25Z level=error status=500 ms=12.5 took=1.2s user.id=7 path=/api/x, msg="two words, status=200" ok=true n=1,234 at="2026-11-20T08:29""#;
+
+    #[test]
+    fn an_operator_written_twice_is_no_measure() {
+        let refused = FieldFilter::parse("status>>5").unwrap_err();
+        assert_eq!(refused, InvalidFilter::UnknownOperator(">>".to_owned()));
+        assert!(FieldFilter::parse("name>\">5\"").is_ok(), "in quotes it is a text");
+    }
 
     #[test]
     fn each_operator_asks_what_it_says() {
